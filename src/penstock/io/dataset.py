@@ -65,7 +65,7 @@ def _dressed(
 
 
 def _refuse_none(dataset: AbstractDataset, *args: Data, **kwargs: Data) -> None:
-    if (*args, *kwargs.values())[:1] == (None,):
+    if next(iter((*args, *kwargs.values())), dataset) is None:
         raise DatasetError(f"Cannot save None to {dataset}: None means that there is nothing to save")
 
 
