@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from penstock.pipeline.namespaces import GroupedNodes
 from penstock.pipeline.node import Node, node
 from penstock.pipeline.pipeline import Pipeline, pipeline
 
-__all__ = ["Node", "Pipeline", "node", "pipeline"]
+__all__ = ["GroupedNodes", "Node", "Pipeline", "node", "pipeline"]

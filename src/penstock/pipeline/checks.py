@@ -50,7 +50,7 @@ def check_datasets(nodes: Iterable[Node]) -> None:
     if both:
         problem = f"datasets that are used with {SEPARATOR!r} and a format, and without one"
         raise InvalidPipelineError(problem, both, "Give every use a format, or none")
-    produced = _claimed_twice((base, node.name) for node in nodes for base in node.output_bases)
+    produced = _claimed_twice((base, node.name) for node in nodes for base in node._output_bases)
     if produced:
         raise OutputNotUniqueError(produced)
     confirmed = _claimed_twice((base, node.name) for node in nodes for base in base_names(node.confirms))

@@ -23,11 +23,11 @@ class Links:
 def link(nodes: Iterable[Node]) -> Links:
     """The links between nodes; whoever produces a dataset in any format feeds all that take it in any format."""
     nodes = list(nodes)
-    producers = {base: node.name for node in nodes for base in node.output_bases}
+    producers = {base: node.name for node in nodes for base in node._output_bases}
     parents: dict[str, list[str]] = {}
     children: dict[str, list[str]] = {node.name: [] for node in nodes}
     for node in nodes:
-        feeding = dict.fromkeys(producers[base] for base in node.input_bases if base in producers)
+        feeding = dict.fromkeys(producers[base] for base in node._input_bases if base in producers)
         parents[node.name] = list(feeding)
         for parent in feeding:
             children[parent].append(node.name)

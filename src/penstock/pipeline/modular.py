@@ -57,7 +57,7 @@ class Renaming:
             PipelineError: A mapped name is not among the datasets of these nodes, or stands under the wrong argument.
         """
         self._check(nodes)
-        return [node.renamed(self.new_name, self._inside(node.namespace)) for node in nodes]
+        return [node._renamed(self.new_name, self._inside(node.namespace)) for node in nodes]
 
     def new_name(self, name: str) -> str:
         """What a dataset is called afterwards; the first rule that fits wins."""

@@ -55,13 +55,15 @@ class Node:
         *,
         name: str | None = None,
         tags: str | Iterable[str] | None = None,
-        confirms: str | list[str] | None = None,
+        confirms: str | Iterable[str] | None = None,
         namespace: str | None = None,
         preview_fn: Callable[..., Any] | None = None,
     ) -> None:
         if not callable(func):
             advice = "Write node(function, inputs, outputs)"
-            raise InvalidNodeError(repr(func), "its function cannot be called", [type(func).__name__], advice)
+            raise InvalidNodeError(
+                f"of {func!r}", "its first argument is no function but", [type(func).__name__], advice
+            )
         self._func = func
         self._given_name = name or None
         self._namespace = namespace or None
@@ -71,14 +73,12 @@ class Node:
             copied("inputs", inputs, self._where),
             copied("outputs", outputs, self._where),
             copied(
-                "confirms",
-                confirms if isinstance(confirms, str) or not confirms else list(confirms),
-                self._where,
+                "confirms", list(confirms) if isinstance(confirms, (set, tuple)) else confirms, self._where
             ),
         )
         self._order_inputs()
         self._tags = self._checked("tag", tags)
-        self._checked("name", self._given_name)
+        self._checked("name", [self._given_name] if self._given_name else None)
 
     # What it is.
 
@@ -137,23 +137,13 @@ class Node:
         """A new set of the tags."""
         return set(self._tags)
 
-    @property
-    def input_bases(self) -> tuple[str, ...]:
-        """The inputs without their formats: what decides which nodes come before."""
-        return self._input_bases
-
-    @property
-    def output_bases(self) -> tuple[str, ...]:
-        """The outputs without their formats: what decides which nodes come after."""
-        return self._output_bases
-
     # Nodes made of it.
 
     def tag(self, tags: str | Iterable[str]) -> Node:
         """A node that has these tags as well."""
         return self._copy(_tags=self._tags | self._checked("tag", tags))
 
-    def renamed(self, rename: Callable[[str], str], namespace: str | None) -> Node:
+    def _renamed(self, rename: Callable[[str], str], namespace: str | None) -> Node:
         """A node with other datasets, written in the same form, and put into this namespace.
 
         Raises:
@@ -309,7 +299,8 @@ class Node:
 
     def _where(self) -> str:
         """The node as far as it is known while it is being made."""
-        return f"{self._given_name or ''}({function_name(self._func)})"
+        given = f"{self._given_name!r} " if self._given_name else ""
+        return f"{given}of the function {function_name(self._func)!r}"
 
     def _automatic_name(self) -> str:
         told = repr((identity(self._func), sort_key(self._inputs), sort_key(self._outputs)))
@@ -331,7 +322,7 @@ def node(  # noqa: PLR0913 - the contract's arguments
     *,
     name: str | None = None,
     tags: str | Iterable[str] | None = None,
-    confirms: str | list[str] | None = None,
+    confirms: str | Iterable[str] | None = None,
     namespace: str | None = None,
     preview_fn: Callable[..., Any] | None = None,
 ) -> Node:

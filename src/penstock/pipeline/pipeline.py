@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from types import MappingProxyType
@@ -13,12 +14,15 @@ from penstock.errors import (
     InvalidPipelineError,
     OutputNotUniqueError,
     PipelineError,
+    SelectionError,
 )
 from penstock.pipeline import selection
 from penstock.pipeline.checks import check_datasets, check_names
 from penstock.pipeline.links import Links, layers, link
 from penstock.pipeline.modular import Mapped, Renaming
+from penstock.pipeline.namespaces import GroupedNodes, grouped, reentries
 from penstock.pipeline.node import Node
+from penstock.pipeline.telling import as_json, description
 from penstock.pipeline.transcoding import base_name
 
 __all__ = [
@@ -71,7 +75,9 @@ class Pipeline:
             gathered = [node.tag(tags) for node in gathered]
         self._nodes = {node.name: node for node in gathered}
         check_datasets(gathered)
-        _ = self._layers
+        # Ordering them finds cycles, so that nothing after this has to think of them.
+        for interrupted, between, back in reentries(self._ordered, self._links.parents):
+            _warn_of_reentry(interrupted, between, back)
 
     # What is in it.
 
@@ -137,6 +143,31 @@ class Pipeline:
         """The datasets that are given by a node, and taken by none in any format."""
         taken = {base_name(name) for name in self.all_inputs()}
         return {name for name in self.all_outputs() if base_name(name) not in taken}
+
+    def describe(self, names_only: bool = True) -> str:  # noqa: FBT001, FBT002 - Kedro's
+        """The free inputs, the nodes in the order in which they run, and the outputs, as text.
+
+        Args:
+            names_only: Whether a node is told by its name; else with its function, inputs and outputs.
+        """
+        return description(self, names_only=names_only)
+
+    def to_json(self) -> str:
+        """The nodes with their inputs, outputs and tags as a JSON object, for other programs."""
+        return as_json(self)
+
+    def group_nodes_by(self, group_by: str | None = "namespace") -> list[GroupedNodes]:
+        """Groups of nodes that can run as one, in an order in which they can run.
+
+        Args:
+            group_by: "namespace" for a group of each top-level namespace; "none" or `None` for one of each node.
+
+        Raises:
+            SelectionError: There is no such way to group.
+        """
+        if group_by not in {"namespace", "none", None}:
+            raise SelectionError("nodes cannot be grouped by", [str(group_by)], ["namespace", "none"])
+        return grouped(self._ordered, self._links.parents, by_namespace=group_by == "namespace")
 
     # Pipelines made of it.
 
@@ -308,6 +339,14 @@ def pipeline(  # noqa: PLR0913 - the contract's arguments
         namespace=namespace,
         prefix_datasets_with_namespace=prefix_datasets_with_namespace,
     )
+
+
+def _warn_of_reentry(namespace: str, between: list[str], back: str) -> None:
+    text = (
+        f"the namespace {namespace!r} is left and entered again by {back!r}, with the nodes {between} between"
+    )
+    advice = "It cannot run as one group: move them into it, or that node out of it"
+    warnings.warn(f"{text}. {advice}", UserWarning, stacklevel=3)
 
 
 def _unchecked(nodes: dict[str, Node]) -> Pipeline:

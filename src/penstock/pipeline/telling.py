@@ -1,0 +1,47 @@
+"""A pipeline as text for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from penstock.pipeline.pipeline import Pipeline
+
+
+def description(pipeline: Pipeline, *, names_only: bool) -> str:
+    """Free inputs, nodes in the order in which they run, and outputs."""
+    heading = "#### Pipeline execution order ####"
+    nodes = [node.name if names_only else str(node) for node in pipeline.nodes]
+    return "\n".join(
+        [
+            heading,
+            f"Inputs: {_listed(pipeline.inputs())}",
+            "",
+            "\n".join(nodes),
+            "",
+            f"Outputs: {_listed(pipeline.outputs())}",
+            "#" * len(heading),
+        ]
+    )
+
+
+def as_json(pipeline: Pipeline) -> str:
+    """The nodes in the order in which they run; the keys are those that Kedro's tools read."""
+    nodes = [
+        {"name": node.name, "inputs": node.inputs, "outputs": node.outputs, "tags": sorted(node.tags)}
+        for node in pipeline.nodes
+    ]
+    return json.dumps({"kedro_version": _version(), "pipeline": nodes})
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "None"
+
+
+@cache
+def _version() -> str:
+    return version("penstock")
