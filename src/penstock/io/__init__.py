@@ -6,15 +6,22 @@ from penstock.errors import DatasetAlreadyExistsError, DatasetError, DatasetNotF
 from penstock.io.cached import CachedDataset
 from penstock.io.catalog import DataCatalog, SharedMemoryDataCatalog
 from penstock.io.dataset import AbstractDataset
+from penstock.io.files import JSONDataset, PickleDataset, TextDataset
 from penstock.io.memory import MemoryDataset
+from penstock.io.tables import CSVDataset, ParquetDataset
 
 __all__ = [
     "AbstractDataset",
+    "CSVDataset",
     "CachedDataset",
     "DataCatalog",
     "DatasetAlreadyExistsError",
     "DatasetError",
     "DatasetNotFoundError",
+    "JSONDataset",
     "MemoryDataset",
+    "ParquetDataset",
+    "PickleDataset",
     "SharedMemoryDataCatalog",
+    "TextDataset",
 ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, quote_plus, unquote
 
 HIDDEN = "***"
 
@@ -16,6 +18,13 @@ _TOKEN = re.compile(
 # Presigned and shared-access URLs carry their signature in the query.
 _QUERY = re.compile(r"([a-z][\w+.-]*://[^\s'\"?]*\?)[^\s'\"]+", re.IGNORECASE)
 
+_SECRET_NAME = re.compile(
+    r"secret|passw|pwd|token|credential|account_key|api_?key|access_?key|connection_string|^key$|^auth|storage_options|headers",
+    re.IGNORECASE,
+)
+# Shorter texts are no secrets, and hiding them would make every message unreadable.
+_SHORTEST_SECRET = 3
+
 
 def without_url_secrets(text: str) -> str:
     """The text, with users, passwords, tokens and queries of all URLs in it replaced by `***`."""
@@ -24,6 +33,48 @@ def without_url_secrets(text: str) -> str:
     text = _USER_AND_PASSWORD.sub(f"{HIDDEN}@", text)
     text = _TOKEN.sub(rf"\1{HIDDEN}@", text)
     return _QUERY.sub(rf"\1{HIDDEN}", text)
+
+
+def secrets_of(url: str, *options: object) -> list[str]:
+    """The texts that must not be shown, the longest first: users and passwords in the URL and all texts among the options."""
+    found = {text for option in options for text in _texts(option)}
+    for match in _USER_AND_PASSWORD.finditer(url):
+        pair = match.group().removesuffix("@")
+        found |= {pair, *pair.split(":", 1)}
+    for text in tuple(found):
+        # As they stand in a URL, out of a URL, and in a repr.
+        found |= {quote(text, safe=""), quote_plus(text), unquote(text), repr(text)[1:-1]}
+    return sorted((text for text in found if len(text) >= _SHORTEST_SECRET), key=len, reverse=True)
+
+
+def _texts(option: object) -> Iterator[str]:
+    if isinstance(option, str):
+        yield option
+    elif isinstance(option, bytes):
+        yield option.decode(errors="ignore")
+    elif isinstance(option, Mapping):
+        for value in option.values():
+            yield from _texts(value)
+    elif isinstance(option, Iterable):
+        for value in option:
+            yield from _texts(value)
+
+
+def secret_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those options, at any depth, whose names tell that they are secret."""
+    nested = {name: secret_options(value) for name, value in options.items() if isinstance(value, Mapping)}
+    return nested | {name: value for name, value in options.items() if _SECRET_NAME.search(str(name))}
+
+
+def without_secret_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options, those replaced by `***`, at any depth, whose names tell that they are secret."""
+    return {name: _shown_option(name, value) for name, value in options.items()}
+
+
+def _shown_option(name: str, value: object) -> object:
+    if _SECRET_NAME.search(str(name)):
+        return HIDDEN
+    return without_secret_options(value) if isinstance(value, Mapping) else value
 
 
 def hide_in_error(error: BaseException, hide: Callable[[str], str]) -> bool:
@@ -36,7 +87,9 @@ def hide_in_error(error: BaseException, hide: Callable[[str], str]) -> bool:
     is_clean = True
     for each in _chain(error):
         _hide_in_one(each, hide)
-        shown = f"{each}\n{each!r}\n{getattr(each, '__notes__', '')}"
+        # Bytes are a file's content, and may be gigabytes.
+        arguments = [argument for argument in each.args if not isinstance(argument, bytes)]
+        shown = f"{each}\n{arguments}\n{getattr(each, '__notes__', '')}"
         is_clean = is_clean and hide(shown) == shown
     return is_clean
 
@@ -54,14 +107,12 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _hide_in_one(error: BaseException, hide: Callable[[str], str]) -> None:
-    error.args = tuple(_hidden(argument, hide) for argument in error.args)
+    hidden = tuple(hide(argument) if isinstance(argument, str) else argument for argument in error.args)
+    if hidden != error.args:
+        error.args = hidden
     if isinstance(error, OSError):
         # An OSError keeps its own copies of these, and makes its text of them.
         for name in ("filename", "filename2", "strerror"):
             value = getattr(error, name)
             if isinstance(value, str):
                 setattr(error, name, hide(value))
-
-
-def _hidden(argument: object, hide: Callable[[str], str]) -> object:
-    return hide(argument) if isinstance(argument, str) else argument
