@@ -1,0 +1,180 @@
+import sys
+
+import fsspec
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.io import CSVDataset, DatasetError, ParquetDataset
+
+FRAME = pd.DataFrame({"a": [1, 2, 3], "b": ["x", "é", "z"]})
+
+COLUMNS = st.dictionaries(
+    st.sampled_from("abc"),
+    st.lists(st.integers(-(2**53), 2**53), min_size=3, max_size=3)
+    | st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=3, max_size=3),
+    min_size=1,
+)
+
+
+@pytest.mark.parametrize("kind", [CSVDataset, ParquetDataset])
+@given(columns=COLUMNS)
+def test_numbers_come_back(tmp_path_factory, kind, columns):
+    """From Parquet to the last bit."""
+    dataset = kind(tmp_path_factory.getbasetemp() / kind.__name__)
+    frame = pd.DataFrame(columns)
+
+    dataset.save(frame)
+
+    pd.testing.assert_frame_equal(dataset.load(), frame, check_exact=kind is ParquetDataset)
+
+
+def test_a_csv_has_no_index_unless_asked_for(tmp_path):
+    CSVDataset(tmp_path / "without").save(FRAME)
+    CSVDataset(tmp_path / "with", save_args={"index": True}).save(FRAME)
+
+    assert (tmp_path / "without").read_text("utf-8").splitlines()[0] == "a,b"
+    assert (tmp_path / "with").read_text("utf-8").splitlines()[0] == ",a,b"
+
+
+def test_arguments_reach_pandas(tmp_path):
+    dataset = CSVDataset(
+        tmp_path / "file", save_args={"sep": ";"}, load_args={"sep": ";", "usecols": ["b"], "nrows": 2}
+    )
+
+    dataset.save(FRAME)
+
+    assert dataset.load()["b"].tolist() == ["x", "é"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"load_args": {"encoding": "latin-1"}, "save_args": {"encoding": "latin-1"}},
+        {"fs_args": {"open_args_load": {"encoding": "latin-1"}, "open_args_save": {"encoding": "latin-1"}}},
+    ],
+    ids=["own arguments", "arguments of open"],
+)
+def test_a_csv_has_the_encoding_that_is_asked_for(tmp_path, options):
+    dataset = CSVDataset(tmp_path / "file", **options)
+
+    dataset.save(FRAME)
+
+    assert b"\xe9" in (tmp_path / "file").read_bytes()
+    assert dataset.load().equals(FRAME)
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zip"])
+def test_a_csv_is_packed_as_its_name_says(tmp_path, suffix):
+    path = tmp_path / f"file.csv{suffix}"
+
+    CSVDataset(path).save(FRAME)
+
+    assert pd.read_csv(path).equals(FRAME)
+    assert CSVDataset(path).load().equals(FRAME)
+    assert CSVDataset(path, load_args={"compression": "infer"}).load().equals(FRAME)
+
+
+def test_a_packing_that_is_asked_for_wins_over_the_name(tmp_path):
+    path = tmp_path / "file.gz"
+
+    CSVDataset(path, save_args={"compression": None}).save(FRAME)
+
+    assert path.read_text("utf-8").startswith("a,b")
+
+
+@pytest.mark.parametrize("where", ["local", "memory"])
+@pytest.mark.parametrize("chunks", [{"chunksize": 1}, {"iterator": True, "chunksize": 1}], ids=str)
+def test_a_csv_can_be_read_piece_by_piece(tmp_path, where, chunks):
+    dataset = CSVDataset({"local": tmp_path / "file", "memory": "memory://pieces"}[where], load_args=chunks)
+    dataset.save(FRAME)
+
+    pieces = list(dataset.load())
+
+    assert len(pieces) == 3
+    assert pd.concat(pieces).equals(FRAME)
+
+
+def test_a_series_can_be_saved_as_csv(tmp_path):
+    CSVDataset(tmp_path / "file").save(pd.Series([1, 2], name="a"))
+
+    assert CSVDataset(tmp_path / "file").load()["a"].tolist() == [1, 2]
+
+
+def test_appending_to_a_csv_is_refused(tmp_path):
+    """Part of a file is never saved: appending would leave half a file when the process is killed."""
+    with pytest.raises(DatasetError, match="replaces"):
+        CSVDataset(tmp_path / "file", save_args={"mode": "a"}).save(FRAME)
+
+    assert not (tmp_path / "file").exists()
+
+
+def test_parquet_keeps_types_that_a_csv_forgets(tmp_path):
+    frame = pd.DataFrame({"when": pd.to_datetime(["2026-01-01"]), "small": np.array([1], dtype="int8")})
+
+    ParquetDataset(tmp_path / "file").save(frame)
+
+    assert ParquetDataset(tmp_path / "file").load().dtypes.equals(frame.dtypes)
+
+
+def test_parquet_takes_the_arguments_of_pandas(tmp_path):
+    dataset = ParquetDataset(
+        tmp_path / "file", save_args={"compression": "gzip"}, load_args={"columns": ["a"]}
+    )
+
+    dataset.save(FRAME)
+
+    assert list(dataset.load()) == ["a"]
+
+
+@pytest.mark.parametrize("where", ["local", "memory"])
+def test_a_folder_of_parquet_files_is_one_table(tmp_path, where):
+    folder = {"local": str(tmp_path), "memory": "memory://folder"}[where]
+    for part in ("1.parquet", "2.parquet"):
+        ParquetDataset(f"{folder}/{part}").save(FRAME)
+
+    assert len(ParquetDataset(folder).load()) == 6
+
+
+def test_a_table_is_not_saved_into_many_files(tmp_path):
+    with pytest.raises(DatasetError, match="partition_cols"):
+        ParquetDataset(tmp_path / "file", save_args={"partition_cols": ["a"]}).save(FRAME)
+
+
+@pytest.mark.parametrize("kind", [CSVDataset, ParquetDataset])
+def test_what_is_no_table_is_refused_by_its_type(tmp_path, kind):
+    with pytest.raises(DatasetError, match=r"DataFrame.*list"):
+        kind(tmp_path / "file").save([1])
+
+
+@pytest.mark.parametrize("kind", [CSVDataset, ParquetDataset])
+@pytest.mark.parametrize("use", [lambda d: d.load(), lambda d: d.save([1])], ids=["load", "save"])
+def test_without_pandas_the_error_says_how_to_get_it(tmp_path, monkeypatch, kind, use):
+    (tmp_path / "file").touch()
+    monkeypatch.setitem(sys.modules, "pandas", None)
+
+    with pytest.raises(DatasetError, match=r"pip install penstock\[pandas\]"):
+        use(kind(tmp_path / "file"))
+
+
+def test_a_module_that_pandas_itself_misses_is_told_as_it_is(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.delitem(sys.modules, "pandas")
+    monkeypatch.setitem(sys.modules, "pandas._libs", None)
+
+    with pytest.raises(DatasetError) as caught:
+        CSVDataset(tmp_path / "file").load()
+
+    assert "penstock[pandas]" not in str(caught.value)
+
+
+def test_remote_tables_leave_no_file_open():
+    dataset = CSVDataset("memory://closed")
+    dataset.save(FRAME)
+
+    dataset.load()
+    dataset.load()
+
+    assert fsspec.filesystem("memory").cat_file("/closed").startswith(b"a,b")
