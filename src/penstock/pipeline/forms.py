@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 from penstock.errors import InvalidNodeError
-from penstock.pipeline.transcoding import SEPARATOR, ambiguous, base_name
+from penstock.pipeline.transcoding import SEPARATOR, ambiguous, base_names
 
 Names: TypeAlias = "str | list[str] | dict[str, str] | None"
 
@@ -76,7 +76,7 @@ def check_datasets(inputs: tuple[str, ...], outputs: tuple[str, ...], node: Call
     odd = ambiguous((*inputs, *outputs))
     if odd:
         raise InvalidNodeError(node(), f"more than one {SEPARATOR!r} in", odd, "Write name@format")
-    both = set(map(base_name, inputs)) & set(map(base_name, outputs))
+    both = set(base_names(inputs)).intersection(base_names(outputs))
     if both:
         advice = "Give the output a name of its own: a format does not make it another dataset"
         raise InvalidNodeError(node(), "these are its inputs and its outputs", sorted(both), advice)

@@ -14,7 +14,7 @@ def base_name(dataset: str) -> str:
 
 def base_names(datasets: Iterable[str]) -> tuple[str, ...]:
     """The names without their formats, in the same order."""
-    return tuple(map(base_name, datasets))
+    return tuple([name.partition(SEPARATOR)[0] for name in datasets])
 
 
 def split(dataset: str) -> tuple[str, str]:
