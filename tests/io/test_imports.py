@@ -1,0 +1,55 @@
+import subprocess
+import sys
+
+import pytest
+
+import penstock.io
+
+HEAVY = {"pandas", "numpy", "pyarrow", "dask", "distributed", "fsspec"}
+
+
+def imported_by(script):
+    script += "\nimport sys; print(*sys.modules)"
+    return set(
+        subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        ).stdout.split()
+    )
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    assert not HEAVY & imported_by("import penstock.io")
+
+
+def test_local_files_do_without_fsspec(tmp_path):
+    """It takes 0.1 s to import, which every worker would pay."""
+    script = f"from penstock.io import *; d = JSONDataset({str(tmp_path / 'x')!r}); d.save([1]); d.load(); d.exists(); d.release()"
+
+    assert not HEAVY & imported_by(script)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AbstractDataset",
+        "CSVDataset",
+        "CachedDataset",
+        "DataCatalog",
+        "DatasetAlreadyExistsError",
+        "DatasetError",
+        "DatasetNotFoundError",
+        "JSONDataset",
+        "MemoryDataset",
+        "ParquetDataset",
+        "PickleDataset",
+        "SharedMemoryDataCatalog",
+        "TextDataset",
+    ],
+)
+def test_the_public_names_are_there(name):
+    assert name in penstock.io.__all__
+    assert hasattr(penstock.io, name)
+
+
+def test_there_are_no_other_public_names():
+    assert len(penstock.io.__all__) == 13

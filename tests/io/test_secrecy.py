@@ -1,0 +1,123 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.io.secrecy import (
+    hide_in_error,
+    secret_options,
+    secrets_of,
+    without_secret_options,
+    without_url_secrets,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("s3://key:secret@bucket/x.csv", "s3://***@bucket/x.csv"),
+        ("s3://key:se/cr+et@bucket/x.csv", "s3://***@bucket/x.csv"),
+        ("s3://key:se@cret@bucket/x.csv", "s3://***@bucket/x.csv"),
+        ("https://ghp_token@github.com/x", "https://***@github.com/x"),
+        ("https://host/x?sig=secret&sv=1", "https://host/x?***"),
+        ("simplecache::s3://key:secret@bucket/x", "simplecache::s3://***@bucket/x"),
+        ("no answer from 'ftp://me:secret@host:21/x', sorry", "no answer from 'ftp://***@host:21/x', sorry"),
+        (
+            "abfs://container@account.dfs.core.windows.net/x",
+            "abfs://container@account.dfs.core.windows.net/x",
+        ),
+        ("sftp://user@host/x", "sftp://user@host/x"),
+        ("sftp://user:secret@host/x", "sftp://***@host/x"),
+        ("http://host:8080/data@v1/x", "http://host:8080/data@v1/x"),
+        ("s3://bucket/data@v1/x", "s3://bucket/data@v1/x"),
+        ("me:secret@home", "me:secret@home"),
+    ],
+)
+def test_what_is_secret_in_a_url_is_hidden_and_nothing_else(text, shown):
+    assert without_url_secrets(text) == shown
+
+
+@given(
+    key=st.text("abcXYZ123", min_size=1),
+    secret=st.text("abcXYZ123/+=@:%", min_size=1).filter(lambda text: not text.split("/")[0].isdigit()),
+)
+def test_no_user_and_password_of_any_shape_are_left(key, secret):
+    shown = without_url_secrets(f"cannot open s3://{key}:{secret}@bucket.example/file: no answer")
+
+    assert shown == "cannot open s3://***@bucket.example/file: no answer"
+
+
+def test_hiding_twice_is_hiding_once():
+    text = "s3://key:secret@bucket/x?y=z"
+
+    assert without_url_secrets(without_url_secrets(text)) == without_url_secrets(text)
+
+
+def test_the_secrets_are_all_texts_among_the_options_the_longest_first():
+    found = secrets_of(
+        "s3://user1:pass/word@b",
+        {"a": "longest secret", "b": {"c": ["inner"]}, "n": 3, "flag": True, "d": b"bytes"},
+    )
+
+    assert {"user1", "pass/word", "longest secret", "inner", "bytes"} <= set(found)
+    assert [len(secret) for secret in found] == sorted(map(len, found), reverse=True)
+
+
+def test_a_secret_is_known_in_each_of_its_spellings():
+    """A URL in an error has it quoted, a repr has it escaped."""
+    found = secrets_of("", {"password": "a b\\c@d"})
+
+    assert {"a b\\c@d", "a%20b%5Cc%40d", "a+b%5Cc%40d", "a b\\\\c@d"} <= set(found)
+
+
+def test_texts_too_short_to_be_secret_are_left():
+    assert secrets_of("", {"a": "", "b": "us"}) == []
+
+
+def test_options_with_telling_names_are_secret_at_any_depth():
+    options = {"token": "t", "client": {"aws_secret_access_key": "s", "region": "r"}, "key": "k", "mode": "w"}
+
+    assert secret_options(options) == {"token": "t", "client": {"aws_secret_access_key": "s"}, "key": "k"}
+    assert without_secret_options(options) == {
+        "token": "***",
+        "client": {"aws_secret_access_key": "***", "region": "r"},
+        "key": "***",
+        "mode": "w",
+    }
+
+
+def hide(text):
+    return text.replace("secret", "***")
+
+
+def test_the_texts_of_an_error_and_of_those_behind_it_are_cleaned():
+    outer, cause, context = (
+        RuntimeError("secret 1"),
+        OSError(2, "secret 2", "/secret/3"),
+        KeyError("secret 4"),
+    )
+    outer.__cause__, cause.__context__ = cause, context
+
+    assert hide_in_error(outer, hide)
+
+    assert not any("secret" in f"{error!s} {error!r}" for error in (outer, cause, context))
+    assert cause.filename == "/***/3"
+
+
+def test_errors_that_are_each_others_context_end():
+    first, second = ValueError("secret"), ValueError("b")
+    first.__context__, second.__context__ = second, first
+
+    assert hide_in_error(first, hide)
+
+
+@pytest.mark.parametrize("arguments", [({"password": "secret"},), (ValueError("secret"),)], ids=repr)
+def test_an_error_that_holds_a_secret_deep_inside_is_not_clean(arguments):
+    assert not hide_in_error(RuntimeError(*arguments), hide)
+
+
+def test_the_content_of_a_file_in_an_error_is_not_looked_through():
+    """It may be gigabytes, and shows in no traceback."""
+    error = UnicodeDecodeError("utf-8", b"\x80" * 10, 0, 1, "invalid start byte")
+
+    assert hide_in_error(error, hide)
+    assert error.object == b"\x80" * 10
