@@ -3,5 +3,126 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from penstock import hooks, io, pipeline, runner
+from penstock.errors import (
+    CannotSendError,
+    CircularDependencyError,
+    ClusterError,
+    ConfirmNotUniqueError,
+    DatasetAlreadyExistsError,
+    DatasetError,
+    DatasetNotFoundError,
+    InvalidNodeError,
+    InvalidPipelineError,
+    MissingInputError,
+    NodeDataError,
+    NodeError,
+    OutputNotUniqueError,
+    PenstockError,
+    PipelineError,
+    RunnerError,
+    SelectionError,
+    SignatureError,
+)
+from penstock.graph import Plan, compile_pipeline
+from penstock.hooks import DatasetSpecs, NodeSpecs, PipelineSpecs, create_hook_manager, hook_impl, hook_spec
+from penstock.io import (
+    AbstractDataset,
+    CachedDataset,
+    CSVDataset,
+    DataCatalog,
+    JSONDataset,
+    MemoryDataset,
+    ParquetDataset,
+    PickleDataset,
+    SharedMemoryDataCatalog,
+    TextDataset,
+)
+from penstock.pipeline import GroupedNodes, Node, Pipeline, node
+from penstock.runner import (
+    AbstractRunner,
+    NodeRecord,
+    ParallelRunner,
+    RunResult,
+    SequentialRunner,
+    Task,
+    ThreadRunner,
+    run,
+    select_runner,
+)
+
+if TYPE_CHECKING:
+    from penstock.runner import DaskRunner
 
 __version__ = version("penstock")
+
+__all__ = [
+    "AbstractDataset",
+    "AbstractRunner",
+    "CSVDataset",
+    "CachedDataset",
+    "CannotSendError",
+    "CircularDependencyError",
+    "ClusterError",
+    "ConfirmNotUniqueError",
+    "DaskRunner",
+    "DataCatalog",
+    "DatasetAlreadyExistsError",
+    "DatasetError",
+    "DatasetNotFoundError",
+    "DatasetSpecs",
+    "GroupedNodes",
+    "InvalidNodeError",
+    "InvalidPipelineError",
+    "JSONDataset",
+    "MemoryDataset",
+    "MissingInputError",
+    "Node",
+    "NodeDataError",
+    "NodeError",
+    "NodeRecord",
+    "NodeSpecs",
+    "OutputNotUniqueError",
+    "ParallelRunner",
+    "ParquetDataset",
+    "PenstockError",
+    "PickleDataset",
+    "Pipeline",
+    "PipelineError",
+    "PipelineSpecs",
+    "Plan",
+    "RunResult",
+    "RunnerError",
+    "SelectionError",
+    "SequentialRunner",
+    "SharedMemoryDataCatalog",
+    "SignatureError",
+    "Task",
+    "TextDataset",
+    "ThreadRunner",
+    "__version__",
+    "compile_pipeline",
+    "create_hook_manager",
+    "hook_impl",
+    "hook_spec",
+    "hooks",
+    "io",
+    "node",
+    "pipeline",
+    "run",
+    "runner",
+    "select_runner",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # `import distributed` takes longer than all the rest together, and most runs do without.
+    if name == "DaskRunner":
+        return runner.DaskRunner
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

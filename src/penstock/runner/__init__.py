@@ -1,1 +1,43 @@
-"""runner."""
+"""The doors to Dask: one runner for each of its schedulers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from penstock.runner.abstract import AbstractRunner
+from penstock.runner.choose import select_runner
+from penstock.runner.parallel import ParallelRunner
+from penstock.runner.result import NodeRecord, RunResult
+from penstock.runner.sequential import SequentialRunner
+from penstock.runner.session import run
+from penstock.runner.task import Task
+from penstock.runner.thread import ThreadRunner
+
+if TYPE_CHECKING:
+    from penstock.runner.cluster import DaskRunner
+
+__all__ = [
+    "AbstractRunner",
+    "DaskRunner",
+    "NodeRecord",
+    "ParallelRunner",
+    "RunResult",
+    "SequentialRunner",
+    "Task",
+    "ThreadRunner",
+    "run",
+    "select_runner",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # `import distributed` takes longer than all the rest together, and most runs do without.
+    if name == "DaskRunner":
+        from penstock.runner.cluster import DaskRunner  # noqa: PLC0415
+
+        return DaskRunner
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,349 @@
+"""Pipeline + catalog + hooks -> `Plan`: pure, it touches no scheduler and loads no data.
+
+| task | when | waits for |
+| --- | --- | --- |
+| `load:<dataset>` | once for each node that reads a stored dataset | what the node itself waits for |
+| `<node>` | every node | its loads, and the nodes before it with all that they save |
+| `save:<dataset>` | every stored output | its node |
+| `pick:<dataset>` | an output in memory of a node with several outputs | its node |
+| `confirm:<node>` | a node that confirms datasets | its saves |
+| `data:<dataset>` | a large free input in memory, if tasks leave this process | nothing |
+
+A dataset is *stored* if it keeps data outside the process: it is in the catalog and not `_EPHEMERAL`. For all others the
+edge of the graph is the dataset. A `CachedDataset` is both: it is loaded once for all its readers, and saved.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections import Counter
+from collections.abc import Iterable
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from dask._task_spec import DataNode, Task, TaskRef
+from dask.sizeof import sizeof
+
+from penstock.errors import InvalidNodeError, MissingInputError
+from penstock.graph.handover import Handover, SameProcess
+from penstock.graph.keys import new_run, task_key
+from penstock.graph.plan import NodePlan, Plan, TaskInfo
+from penstock.graph.work import (
+    AsyncCall,
+    Call,
+    Confirm,
+    Context,
+    Held,
+    Input,
+    Load,
+    Output,
+    Pick,
+    Save,
+    SharedLoad,
+    StreamCall,
+    Work,
+)
+from penstock.hooks import NO_HOOKS, Hooks
+from penstock.io.catalog import DataCatalog
+from penstock.io.memory import MemoryDataset
+
+if TYPE_CHECKING:
+    from penstock._typing import CatalogLike, DatasetLike, NodeLike, PipelineLike
+
+INLINE_BYTES = 10_000
+"""A free input in memory up to this size travels inside each task that reads it; a larger one is a task of its own."""
+
+
+def compile_pipeline(
+    pipeline: PipelineLike,
+    catalog: CatalogLike,
+    *,
+    hooks: Hooks = NO_HOOKS,
+    run_id: str | None = None,
+    is_async: bool = False,
+    handover: Handover | None = None,
+) -> Plan:
+    """One Dask task graph that runs the pipeline.
+
+    Args:
+        pipeline: Ours or Kedro's.
+        catalog: What it does not have is handed over in memory.
+        hooks: The node and dataset hooks to fire.
+        run_id: What hooks get to see; the keys of the graph carry a random one of their own.
+        is_async: Each node loads its inputs at once and saves its outputs at once, in threads of its own task.
+        handover: How values get from task to task; by default as the objects that they are.
+
+    Raises:
+        MissingInputError: Free inputs that the catalog does not have.
+        InvalidNodeError: Generator functions with `is_async`.
+    """
+    check_inputs(pipeline, catalog)
+    if is_async:
+        refuse_generators(pipeline.nodes)
+    compiler = _Compiler(pipeline, catalog, hooks, Context(handover or SameProcess(), run_id, is_async))
+    for node in pipeline.nodes:
+        compiler.add(node)
+    return compiler.plan()
+
+
+def check_inputs(pipeline: PipelineLike, catalog: CatalogLike) -> None:
+    """Refuse a pipeline with free inputs that the catalog lacks, naming all of them."""
+    missing = {name for name in pipeline.inputs() if name not in catalog}
+    if not missing:
+        return
+    known = list(catalog.keys()) if hasattr(catalog, "keys") else []
+    close = {name: difflib.get_close_matches(name, known) for name in missing}
+    raise MissingInputError(
+        missing, type(catalog).__name__, {name: near for name, near in close.items() if near}
+    )
+
+
+def refuse_generators(nodes: Iterable[NodeLike]) -> None:
+    """Refuse generator functions, for a run with `is_async`, naming all of them."""
+    names = sorted(node.name for node in nodes if inspect.isgeneratorfunction(node.func))
+    if names:
+        raise InvalidNodeError(
+            ", ".join(names),
+            "a generator function, whose outputs are saved chunk by chunk, cannot run with is_async",
+            (),
+            "Run without is_async",
+        )
+
+
+class _Place(Enum):
+    STORED = "stored"
+    CACHED = "cached"
+    MEMORY = "memory"
+
+
+class _Compiler:
+    """The graph of the nodes added so far."""
+
+    def __init__(self, pipeline: PipelineLike, catalog: CatalogLike, hooks: Hooks, context: Context) -> None:
+        self.catalog = catalog
+        self.hooks = hooks
+        self.context = context
+        self.run = new_run()
+        self.graph: dict[str, Any] = {}
+        self.tasks: dict[str, TaskInfo] = {}
+        self.nodes: list[NodePlan] = []
+        self.parents = pipeline.node_dependencies
+        self.pipeline_outputs = pipeline.outputs()
+        self.readers = Counter(name for node in pipeline.nodes for name in set(node.inputs))
+        self.edges: dict[str, str] = {}
+        """The key whose value is the dataset, for each dataset that is handed over in the graph."""
+        self.shared_loads: dict[str, str] = {}
+        self.free: dict[str, str] = {}
+        """The key of each large free input in memory."""
+        self.done: dict[NodeLike, list[str]] = {}
+        """The keys that tell that a node has saved all, beyond those whose values its readers take anyway."""
+        self.places: dict[str, _Place] = {}
+        self.layers: dict[NodeLike, int] = {}
+        self.common = {"hooks": self._hooks()} if hooks else {}
+
+    def add(self, node: NodeLike) -> None:
+        """Add the tasks of one node, after those of the nodes before it."""
+        waits = list(dict.fromkeys(key for parent in self.parents[node] for key in self.done[parent]))
+        inputs, keys = self._inputs(node, waits)
+        saves_inside = self._saves_inside(node)
+        outputs = [self._output(name, saves_inside=saves_inside) for name in node.outputs]
+        confirms = self._catalog(node.confirms) if saves_inside and node.confirms else None
+        kind = AsyncCall if self.context.is_async else StreamCall if saves_inside else Call
+        call = kind(self.context, node, "", inputs, outputs, self._hook_catalog(node), confirms)
+        key = self._task(node.name, call, [*keys, *waits])
+        self._outputs(node, key, outputs)
+        self._describe(node)
+
+    def plan(self) -> Plan:
+        """All that was added."""
+        waited_for = {key for task in self.graph.values() for key in task.dependencies}
+        outputs = {
+            name: self.edges[name]
+            for name in sorted(self.pipeline_outputs)
+            if name in self.edges and self._place(name) is _Place.MEMORY
+        }
+        keys = dict.fromkeys(outputs.values())
+        keys.update(dict.fromkeys(key for key in self.graph if key not in waited_for))
+        return Plan(self.graph, list(keys), outputs, self.tasks, self.nodes)
+
+    def _task(self, name: str, work: Work, arguments: list[str], kind: str = "") -> str:
+        key = task_key(name, self.run, len(self.graph), kind)
+        self.graph[key] = Task(key, work, *map(TaskRef, arguments), **self.common)
+        self.tasks[key] = TaskInfo(kind or "call", work.node.name, work.dataset)
+        return key
+
+    def _data(self, name: str, value: Any) -> str:
+        key = task_key(name, self.run, len(self.graph), "data")
+        self.graph[key] = DataNode(key, value)
+        self.tasks[key] = TaskInfo("data", dataset=name)
+        return key
+
+    def _hooks(self) -> Hooks | TaskRef:
+        """The hooks themselves, or where tasks leave this process one task that gives them, so that they travel once."""
+        return TaskRef(self._data("hooks", self.hooks)) if self._leaves else self.hooks
+
+    # How a node's task comes by its inputs
+
+    def _inputs(self, node: NodeLike, waits: list[str]) -> tuple[list[Input], list[str]]:
+        """The inputs, and the keys whose values the task is called with."""
+        times = Counter(node.inputs)
+        keys = dict.fromkeys(self.edges[name] for name in times if name in self.edges)
+        before = [*keys, *waits]
+        inputs = []
+        for name in times:
+            each, key = self._input(name, node, before, times[name])
+            if key is not None:
+                keys.setdefault(key)
+            inputs.append((each, key))
+        positions = {key: position for position, key in enumerate(keys)}
+        for each, key in inputs:
+            if key is not None:
+                each.position = positions[key]
+        return [each for each, _ in inputs], list(keys)
+
+    def _input(self, name: str, node: NodeLike, before: list[str], times: int) -> tuple[Input, str | None]:
+        place = self._place(name)
+        dataset = self.catalog.get(name)
+        copies = self._copies and (self.readers[name] > 1 or self.context.handover.may_repeat)
+        copy_mode = _copy_mode(dataset)
+        if place is _Place.CACHED:
+            key = self.edges.get(name) or self._shared_load(name, node, before)
+            return Input(name, times, copies=self._copies, copy_mode=copy_mode), key
+        if name in self.edges:
+            return Input(name, times, copies=copies, copy_mode=copy_mode), self.edges[name]
+        if place is _Place.MEMORY:
+            return self._free(name, dataset, times)
+        if self.context.is_async:
+            return Input(name, times, catalog=self._catalog([name])), None
+        load = Load(self.context, node, name, self._catalog([name]), times)
+        return Input(name, times, is_loaded=True), self._task(name, load, before, "load")
+
+    def _free(self, name: str, dataset: DatasetLike | None, times: int) -> tuple[Input, str | None]:
+        """A free input in memory: it goes with the task, or once into the graph if it is large and has far to go."""
+        dataset = dataset or MemoryDataset()
+        if not self._leaves or _bytes(dataset) <= INLINE_BYTES:
+            return Input(name, times, dataset=dataset), None
+        if name not in self.free:
+            self.free[name] = self._data(name, Held(dataset))
+        return Input(name, times), self.free[name]
+
+    def _shared_load(self, name: str, node: NodeLike, before: list[str]) -> str:
+        if name not in self.shared_loads:
+            load = SharedLoad(self.context, node, name, self._catalog([name]))
+            self.shared_loads[name] = self._task(name, load, before, "load")
+        return self.shared_loads[name]
+
+    # What becomes of its outputs
+
+    def _output(self, name: str, *, saves_inside: bool) -> Output:
+        place = self._place(name)
+        dataset = self.catalog.get(name)
+        output = Output(
+            name, stays=place is not _Place.STORED, copies=self._copies, copy_mode=_copy_mode(dataset)
+        )
+        if place is _Place.MEMORY:
+            output.dataset = None if _is_plain(dataset) else dataset
+        elif saves_inside:
+            output.catalog = self._catalog([name])
+        else:
+            output.is_saved_apart = True
+        return output
+
+    def _outputs(self, node: NodeLike, call: str, outputs: list[Output]) -> None:
+        """Add the tasks that follow the node's own, and note where its datasets are and when it is done."""
+        done = [call] if any(output.catalog for output in outputs) else []
+        for index, output in enumerate(outputs):
+            place = index if len(outputs) > 1 else None
+            if output.stays:
+                self.edges[output.name] = (
+                    call if place is None else self._pick(node, call, output.name, index)
+                )
+            if output.is_saved_apart:
+                save = Save(self.context, node, output.name, self._catalog([output.name]), place)
+                done.append(self._task(output.name, save, [call], "save"))
+        if node.confirms and not self._saves_inside(node):
+            confirm = Confirm(self.context, node, "", self._catalog(node.confirms))
+            done = [self._task(node.name, confirm, done or [call], "confirm")]
+        self.done[node] = done
+
+    def _pick(self, node: NodeLike, call: str, name: str, index: int) -> str:
+        return self._task(name, Pick(self.context, node, name, index), [call], "pick")
+
+    def _saves_inside(self, node: NodeLike) -> bool:
+        return self.context.is_async or inspect.isgeneratorfunction(node.func)
+
+    # Catalogs and datasets
+
+    @property
+    def _leaves(self) -> bool:
+        return self.context.handover.leaves_process
+
+    @property
+    def _copies(self) -> bool:
+        return self.context.handover.copies
+
+    def _place(self, name: str) -> _Place:
+        if name not in self.places:
+            self.places[name] = _place(self.catalog.get(name))
+        return self.places[name]
+
+    def _catalog(self, names: Iterable[str]) -> CatalogLike:
+        """The catalog itself, or where tasks leave this process one that has these datasets only."""
+        if not self._leaves:
+            return self.catalog
+        datasets = {name: self.catalog.get(name) for name in names}
+        return DataCatalog({name: dataset for name, dataset in datasets.items() if dataset is not None})
+
+    def _hook_catalog(self, node: NodeLike) -> CatalogLike | None:
+        """What hooks see as the catalog; where tasks leave this process, the node's own datasets without large data."""
+        if not self.hooks.for_nodes:
+            return None
+        names = dict.fromkeys((*node.inputs, *node.outputs))
+        return self._catalog(
+            name for name in names if not (self._place(name) is _Place.MEMORY and self._is_large(name))
+        )
+
+    def _is_large(self, name: str) -> bool:
+        return _bytes(self.catalog.get(name)) > INLINE_BYTES
+
+    def _describe(self, node: NodeLike) -> None:
+        parents = [self.layers[parent] for parent in self.parents[node]]
+        self.layers[node] = layer = max(parents, default=0) + 1
+        stored = {name for name in (*node.inputs, *node.outputs) if self._place(name) is not _Place.MEMORY}
+        self.nodes.append(
+            NodePlan(
+                node.name,
+                layer,
+                loads=tuple(dict.fromkeys(name for name in node.inputs if name in stored)),
+                takes=tuple(dict.fromkeys(name for name in node.inputs if name not in stored)),
+                saves=tuple(name for name in node.outputs if name in stored),
+                keeps=tuple(name for name in node.outputs if name not in stored),
+            )
+        )
+
+
+def _place(dataset: DatasetLike | None) -> _Place:
+    if dataset is None:
+        return _Place.MEMORY
+    if any(cls.__name__ == "CachedDataset" for cls in type(dataset).__mro__):
+        return _Place.CACHED
+    return _Place.MEMORY if getattr(dataset, "_EPHEMERAL", False) else _Place.STORED
+
+
+def _is_plain(dataset: DatasetLike | None) -> bool:
+    """Whether a copy mode says all of what a memory dataset does; otherwise its own `save` and `load` are called."""
+    return dataset is None or type(dataset).__name__ == "MemoryDataset"
+
+
+def _copy_mode(dataset: DatasetLike | None) -> str | None:
+    mode: str | None = getattr(dataset, "copy_mode", None) or getattr(dataset, "_copy_mode", None)
+    return mode
+
+
+def _bytes(dataset: DatasetLike | None) -> int:
+    """About how large the data is that a memory dataset holds; data that is not here yet is large."""
+    if getattr(dataset, "deferred", None) is not None:
+        return INLINE_BYTES + 1
+    size: int = sizeof(getattr(dataset, "_data", dataset))
+    return size

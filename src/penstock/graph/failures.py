@@ -1,0 +1,121 @@
+"""How an exception gets home from another process: as itself wherever that is possible, as text where it is not."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from dataclasses import dataclass
+
+import cloudpickle
+
+from penstock.errors import NodeError
+
+
+class CarriedError(Exception):
+    """An exception on its way home, in a form that survives every pickle.
+
+    Args:
+        task: What failed, in words: "node train", "load of companies".
+        payload: The exception, pickled with its notes and causes; empty if it cannot be pickled.
+        text: Its traceback, as Python prints it.
+    """
+
+    def __init__(self, task: str, payload: bytes, text: str) -> None:
+        super().__init__(task, payload, text)
+        self.task, self.payload, self.text = task, payload, text
+
+    def __str__(self) -> str:
+        return f"{self.task} failed:\n{self.text}"
+
+
+@dataclass(frozen=True)
+class _Parcel:
+    """An exception with what pickle leaves behind."""
+
+    error: BaseException
+    notes: list[str]
+    causes: list[tuple[BaseException, bool]]
+    """Up the chain: an exception, and whether it is the `__cause__` of the one before rather than its `__context__`."""
+
+
+def carried(error: BaseException, task: str) -> CarriedError:
+    """What to raise in a worker process in place of `error`."""
+    return CarriedError(task, _pickled(error), "".join(_formatted(error)))
+
+
+def unpacked(on_its_way: CarriedError) -> BaseException:
+    """The exception that was raised, with the worker's traceback as a note, or a `NodeError` that tells of it."""
+    error = _unpickled(on_its_way.payload) if on_its_way.payload else None
+    if error is None:
+        return NodeError(on_its_way.task, on_its_way.text)
+    add_note(error, f"Traceback in the worker:\n\n{on_its_way.text.rstrip()}")
+    return error
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """Add a line to what Python 3.11 and later print below the traceback; 3.10 only keeps it in `__notes__`."""
+    if sys.version_info >= (3, 11):
+        error.add_note(note)
+    else:
+        vars(error)["__notes__"] = [*vars(error).get("__notes__", []), note]
+
+
+def _pickled(error: BaseException) -> bytes:
+    """Pickled, and proven to come back as the same type with the same text; empty otherwise.
+
+    An exception whose constructor takes other arguments than it hands to `Exception` pickles well, and fails or changes
+    its text when it is loaded: only loading it shows.
+    """
+    parcel = _Parcel(error, list(getattr(error, "__notes__", [])), _causes(error))
+    try:
+        payload: bytes = cloudpickle.dumps(parcel)
+        twin = _unpickled(payload)
+        faithful = type(twin) is type(error) and str(twin) == str(error)
+    except Exception:  # noqa: BLE001 - whatever a user's exception does when it is pickled, it has to come home
+        return b""
+    return payload if faithful else b""
+
+
+def _unpickled(payload: bytes) -> BaseException | None:
+    try:
+        parcel: _Parcel = cloudpickle.loads(payload)
+    except Exception:  # noqa: BLE001 - a class that does not exist here, or a constructor that refuses
+        return None
+    below = parcel.error
+    if parcel.notes:
+        vars(below)["__notes__"] = parcel.notes
+    for above, is_cause in parcel.causes:
+        if is_cause:
+            below.__cause__ = above
+        else:
+            below.__context__ = above
+        below = above
+    return parcel.error
+
+
+def _causes(error: BaseException) -> list[tuple[BaseException, bool]]:
+    """The chain that Python prints above `error`, nearest first; a link that does not pickle is there as text."""
+    causes: list[tuple[BaseException, bool]] = []
+    seen = {id(error)}
+    below: BaseException = error
+    while (above := _cause(below)) is not None and id(above) not in seen:
+        seen.add(id(above))
+        causes.append((_picklable(above), below.__cause__ is not None))
+        below = above
+    return causes
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _picklable(error: BaseException) -> BaseException:
+    try:
+        faithful = type(cloudpickle.loads(cloudpickle.dumps(error))) is type(error)
+    except Exception:  # noqa: BLE001 - as in _pickled
+        faithful = False
+    return error if faithful else NodeError(type(error).__name__, str(error))
+
+
+def _formatted(error: BaseException) -> list[str]:
+    return traceback.format_exception(type(error), error, error.__traceback__)

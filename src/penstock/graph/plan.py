@@ -1,0 +1,90 @@
+"""A compiled pipeline: the graph, the keys to ask for, and what each key is; told as text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+LINES = 40
+"""About what fits on a screen; `str(plan)` leaves out nodes beyond it, and says how many."""
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """What one key of the graph is."""
+
+    kind: str
+    """`call`, `load`, `save`, `pick`, `confirm` or `data`."""
+    node: str = ""
+    dataset: str = ""
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """What one node does with its datasets, in words of the catalog."""
+
+    name: str
+    layer: int
+    """Nodes of one layer wait for nobody in it; counted from 1."""
+    loads: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+    saves: tuple[str, ...] = ()
+    keeps: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        parts = [
+            f"{verb} {', '.join(names)}"
+            for verb, names in (
+                ("loads", self.loads),
+                ("takes", self.takes),
+                ("saves", self.saves),
+                ("keeps", self.keeps),
+            )
+            if names
+        ]
+        return f"{self.layer:>3}. {self.name}: {'; '.join(parts)}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A Dask graph of a pipeline, as `compile_pipeline` makes it.
+
+    `dask.get(plan.graph, plan.keys)`, the `get` of any other Dask scheduler and `Client.get` run it.
+    """
+
+    graph: dict[str, Any]
+    """Dask task-spec nodes by key."""
+    keys: list[str]
+    """What to ask a scheduler for, so that everything runs: the outputs in memory first, then what nobody waits for."""
+    outputs: dict[str, str]
+    """The key of each output of the pipeline that is in memory, by its name."""
+    tasks: dict[str, TaskInfo]
+    nodes: list[NodePlan]
+    """In an order in which they may run."""
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        kinds = Counter(task.kind for task in self.tasks.values())
+        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        yield f"{len(self.nodes)} nodes in {len(self.tasks)} tasks ({counts})"
+        yield from map(str, self.nodes[:LINES])
+        left = self.nodes[LINES:]
+        if left:
+            yield f"     ... and {len(left)} more nodes, up to layer {left[-1].layer}"
+        yield f"Read from the catalog:  {_listed(self._read())}"
+        yield f"Saved:                  {_listed(name for node in self.nodes for name in node.saves)}"
+        yield f"Given back in memory:   {_listed(self.outputs)}"
+
+    def _read(self) -> Iterator[str]:
+        made = {name for node in self.nodes for name in (*node.saves, *node.keeps)}
+        return (name for node in self.nodes for name in (*node.loads, *node.takes) if name not in made)
+
+
+def _listed(names: Iterable[str], most: int = 12) -> str:
+    shown = sorted(set(names))
+    more = f" and {len(shown) - most} more" if len(shown) > most else ""
+    return ", ".join(shown[:most]) + more or "nothing"

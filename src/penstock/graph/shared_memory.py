@@ -1,0 +1,261 @@
+"""Values handed from process to process through files in memory, so that they never pass through the driver.
+
+The worker that makes a value pickles it with protocol 5 (PEP 574), which leaves large buffers out of the pickle. A small
+one goes inline with the task's result; a large one is written to a file in `/dev/shm`, and what travels is a `Handle`, its
+name. A reader maps the file copy-on-write: no byte is copied until the reader writes to it, and what it writes stays its
+own. The driver only ever holds handles; when it drops the last one, the file goes.
+
+`DriverEnd.dumps` and `DriverEnd.loads` are given to `dask.multiprocessing.get`; pickled on their way to a worker they turn
+into `WorkerEnd`'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import mmap
+import os
+import pickle
+import platform
+import secrets
+import shutil
+import tempfile
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from penstock.errors import CannotSendError
+from penstock.graph.failures import carried
+from penstock.graph.handover import Event, Listener, take_news
+
+if TYPE_CHECKING:
+    from penstock._typing import Data
+
+INLINE_BYTES = 64 * 1024
+"""Up to this size a value goes inline: a pipe moves it faster than a file can be made, mapped and removed."""
+
+ALIGNMENT = 64
+"""Buffers start at multiples of this, a cache line: numpy is slow on arrays that are not aligned."""
+
+ROOM_TO_LEAVE = 16 * 1024 * 1024
+"""Bytes of memory that are left free in `/dev/shm`; a value that does not fit goes to a temporary folder on disk."""
+
+_PREFIX = "penstock-"
+
+
+@dataclass
+class Handle:
+    """A value that is somewhere else: its pickle if it is small, or the file that holds it."""
+
+    pickled: bytes
+    path: str = ""
+    spans: list[tuple[int, int]] = field(default_factory=list)
+    """Start and length in the file, in bytes, of the pickle and of each of its buffers."""
+    token: str = ""
+    """Set for a value that a worker opens once and keeps for the run."""
+
+    def open(self) -> Data:
+        """The value, made anew; its large buffers are this reader's own, copy-on-write."""
+        if not self.path:
+            return pickle.loads(self.pickled)
+        with Path(self.path).open("rb") as file:
+            mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+        pickled, *buffers = [mapped[start : start + size] for start, size in self.spans]
+        return pickle.loads(pickled, buffers=buffers)
+
+
+@dataclass(frozen=True)
+class Room:
+    """The folders of one run: in memory, and on disk for what does not fit there."""
+
+    name: str
+
+    def write(self, data: Data) -> Handle:
+        """The value as a handle, in a file if it is large."""
+        buffers: list[pickle.PickleBuffer] = []
+        pickled = cloudpickle.dumps(data, protocol=5, buffer_callback=buffers.append)
+        parts = [memoryview(pickled), *(buffer.raw() for buffer in buffers)]
+        if sum(part.nbytes for part in parts) > INLINE_BYTES:
+            return self._written(parts)
+        return Handle(cloudpickle.dumps(data, protocol=5) if buffers else pickled)
+
+    def _written(self, parts: list[memoryview]) -> Handle:
+        spans = list(_spans([part.nbytes for part in parts]))
+        path = self._folder(sum(spans[-1])) / secrets.token_hex(8)
+        with path.open("xb") as file:
+            for part, (start, _) in zip(parts, spans, strict=True):
+                file.seek(start)
+                file.write(part)
+        return Handle(b"", str(path), spans)
+
+    def _folder(self, size: int) -> Path:
+        base = next((base for base in _memory_folders() if _free(base) > size + ROOM_TO_LEAVE), None)
+        folder = (base or Path(tempfile.gettempdir())) / self.name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
+    def remove(self) -> None:
+        """Remove the folders with all that is left in them."""
+        for base in _all_folders():
+            shutil.rmtree(base / self.name, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def new_room() -> Iterator[Room]:
+    """A room for one run, removed when the run ends; rooms of drivers that were killed are removed first."""
+    _remove_orphans()
+    room = Room(f"{_PREFIX}{_machine()}-{os.getpid()}-{secrets.token_hex(8)}")
+    try:
+        yield room
+    finally:
+        room.remove()
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What a task's result looks like to the driver."""
+
+    handle: Handle
+    news: list[Event]
+
+
+class DriverEnd:
+    """The driver's side: it passes handles on and opens nothing."""
+
+    def __init__(self, room: Room, listener: Listener | None = None) -> None:
+        self.room = room
+        self._listener = listener
+
+    def __reduce__(self) -> tuple[type[WorkerEnd], tuple[Room]]:
+        return WorkerEnd, (self.room,)
+
+    def dumps(self, task_and_data: Any) -> bytes:
+        """A task with the handles of its inputs."""
+        dumped: bytes = cloudpickle.dumps(task_and_data, protocol=5)
+        return dumped
+
+    def loads(self, dumped: bytes) -> Any:
+        """The handle of a result; the worker's news is told to the listener."""
+        result, origin = pickle.loads(dumped)
+        if not isinstance(result, _Result):
+            return result, origin
+        if self._listener is not None:
+            for event in result.news:
+                self._listener(event)
+        return self.kept(result.handle), origin
+
+    def shared(self, data: Data) -> Handle:
+        """A value of the driver, written once for all its readers; each worker opens it once."""
+        handle = self.room.write(data)
+        handle.token = secrets.token_hex(8)
+        return self.kept(handle)
+
+    def kept(self, handle: Handle) -> Handle:
+        """The same handle; its file goes with the last reference to it."""
+        if handle.path:
+            weakref.finalize(handle, Path(handle.path).unlink, missing_ok=True)
+        return handle
+
+
+class WorkerEnd:
+    """A worker's side: it opens what a task reads and writes what it made.
+
+    Both methods are called on one object, in turn, for each task.
+    """
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        self._task = ""
+
+    def loads(self, dumped: bytes) -> Any:
+        """A task with its inputs."""
+        take_news()
+        task, handle_by_key = pickle.loads(dumped)
+        self._task = str(task.func)
+        if not getattr(task.func, "reads", True):
+            return task, dict.fromkeys(handle_by_key)
+        return task, {key: _opened(handle) for key, handle in handle_by_key.items()}
+
+    def dumps(self, result_and_origin: Any) -> bytes:
+        """A result as a handle, with the news; an exception, which stands before its traceback, as it is."""
+        result, origin = result_and_origin
+        if isinstance(origin, TracebackType | str):
+            dumped: bytes = cloudpickle.dumps((result, None), protocol=5)
+            return dumped
+        return pickle.dumps((_Result(self._handle(result), take_news()), origin), protocol=5)
+
+    def _handle(self, result: Data) -> Handle:
+        try:
+            return self.room.write(result)
+        except OSError:
+            raise
+        except Exception as error:
+            reason = f"it made a {type(result).__name__} that cannot be pickled: {error}"
+            raise carried(CannotSendError({self._task: reason}), self._task) from error
+
+
+KEPT_VALUES = 8
+_opened_values: OrderedDict[str, Data] = OrderedDict()
+
+
+def _opened(handle: Handle) -> Data:
+    if not handle.token:
+        return handle.open()
+    if handle.token not in _opened_values:
+        _opened_values[handle.token] = handle.open()
+        if len(_opened_values) > KEPT_VALUES:
+            _opened_values.popitem(last=False)
+    return _opened_values[handle.token]
+
+
+def _spans(sizes: list[int]) -> Iterator[tuple[int, int]]:
+    start = 0
+    for size in sizes:
+        yield start, size
+        start += -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def _memory_folders() -> list[Path]:
+    shm = Path("/dev/shm")  # noqa: S108 - its files are made in a folder that only this user can enter
+    return [shm] if os.access(shm, os.W_OK | os.X_OK) else []
+
+
+def _all_folders() -> list[Path]:
+    return [*_memory_folders(), Path(tempfile.gettempdir())]
+
+
+def _free(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
+def _remove_orphans() -> None:
+    for base in _all_folders():
+        for folder in base.glob(f"{_PREFIX}{_machine()}-*"):
+            pid = folder.name.split("-")[2]
+            if pid.isdecimal() and not _is_alive(int(pid)):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+@functools.cache
+def _machine() -> str:
+    """What process ids are unique within: a folder may be shared by containers, or by machines."""
+    namespace = Path("/proc/self/ns/pid")
+    number = namespace.stat().st_ino if namespace.exists() else 0
+    return hashlib.blake2s(f"{platform.node()} {number}".encode(), digest_size=4).hexdigest()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

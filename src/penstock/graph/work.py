@@ -1,0 +1,454 @@
+"""All that runs inside a task: load a dataset, call a node, save a dataset.
+
+Each kind of work is a small object that Dask calls with the values of the tasks before it. It holds what one task needs and
+nothing of the rest of the pipeline or the catalog, since on a cluster it is sent with the task. The functions at the end are
+the steps that work and `penstock.runner.Task` share; they fire the hooks.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dask.sizeof import sizeof
+
+from penstock.errors import DatasetError
+from penstock.graph.failures import add_note
+from penstock.graph.handover import Event, Handover
+from penstock.hooks import NO_HOOKS, Hooks
+from penstock.io.memory import copied
+
+if TYPE_CHECKING:
+    from penstock._typing import CatalogLike, Data, DatasetLike, NodeLike
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all work of one run shares."""
+
+    handover: Handover
+    run_id: str | None = None
+    is_async: bool = False
+
+
+class Several(tuple[Any, ...]):
+    """The values of a node with several outputs, each of which a task of its own picks."""
+
+    __slots__ = ()
+
+
+@dataclass(eq=False)
+class Work:
+    """One task of the graph. `str()` of it says what it does, in words for an error."""
+
+    context: Context
+    node: NodeLike
+    dataset: str
+    """What is loaded, saved or picked; empty where it is not one dataset."""
+    reads = True
+    """Whether it looks at the values that it is called with; if not, they only say that it may start."""
+
+    def __call__(self, *values: Data, hooks: Hooks = NO_HOOKS) -> Data:
+        """Do the work and tell the driver, or raise what went wrong with a note of where it did."""
+        started = time.time()
+        handover = self.context.handover
+        try:
+            result, seconds = self.do(values, hooks)
+        except Exception as error:
+            add_note(error, f"Raised in {self}, on {handover.where()}.")
+            home = handover.raised(error, str(self))
+            if home is error:
+                raise
+            raise home from error
+        if seconds is not None:
+            handover.tell(Event(self.kind, self.node.name, self.dataset, handover.where(), started, *seconds))
+        return result
+
+    kind = ""
+
+    def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds | None]:
+        """The result, and the seconds spent to load, to call and to save; None if nothing is to be told."""
+        raise NotImplementedError
+
+
+Seconds = tuple[float, float, float]
+
+
+@dataclass(eq=False)
+class Load(Work):
+    """Loads a stored dataset for its one reader."""
+
+    catalog: CatalogLike
+    times: int = 1
+    """How often the node names it: it is loaded, and hooks fire, as often."""
+    kind = "load"
+    reads = False
+
+    def __str__(self) -> str:
+        return f"the load of {self.dataset!r} for node {self.node.name!r}"
+
+    def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds]:  # noqa: ARG002
+        """The data that the store gives back."""
+        clock = time.perf_counter()
+        for _ in range(self.times):
+            data = load_dataset(self.catalog.load, self.dataset, self.node, hooks)
+        return data, (time.perf_counter() - clock, 0.0, 0.0)
+
+
+@dataclass(eq=False)
+class SharedLoad(Work):
+    """Loads a dataset once for all its readers, whose own tasks fire the hooks."""
+
+    catalog: CatalogLike
+    kind = "load"
+    reads = False
+
+    def __str__(self) -> str:
+        return f"the load of {self.dataset!r} for node {self.node.name!r} and all others that read it"
+
+    def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds]:  # noqa: ARG002
+        """The data, from the cache or the store."""
+        clock = time.perf_counter()
+        return self.catalog.load(self.dataset), (time.perf_counter() - clock, 0.0, 0.0)
+
+
+@dataclass(eq=False)
+class Save(Work):
+    """Saves one stored output of a node."""
+
+    catalog: CatalogLike
+    index: int | None = None
+    """Which of several outputs it is."""
+    kind = "save"
+
+    def __str__(self) -> str:
+        return f"the save of {self.dataset!r} by node {self.node.name!r}"
+
+    def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[None, Seconds]:
+        """Nothing: whoever reads the dataset loads it."""
+        clock = time.perf_counter()
+        data = values[0] if self.index is None else values[0][self.index]
+        save_dataset(self.catalog.save, self.dataset, data, self.node, hooks)
+        return None, (0.0, 0.0, time.perf_counter() - clock)
+
+
+@dataclass(eq=False)
+class Confirm(Work):
+    """Confirms what a node confirms, when all that it made is saved."""
+
+    catalog: CatalogLike
+    kind = "confirm"
+    reads = False
+
+    def __str__(self) -> str:
+        return f"the confirmation of {self.node.confirms!r} by node {self.node.name!r}"
+
+    def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[None, Seconds]:  # noqa: ARG002
+        """Nothing."""
+        confirm_datasets(self.catalog, self.node)
+        return None, (0.0, 0.0, 0.0)
+
+
+@dataclass(eq=False)
+class Pick(Work):
+    """One of several outputs of a node, so that each is freed by itself."""
+
+    index: int
+
+    def __str__(self) -> str:
+        return f"the output {self.dataset!r} of node {self.node.name!r}"
+
+    def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, None]:  # noqa: ARG002
+        """The output."""
+        return values[0][self.index], None
+
+
+@dataclass(eq=False)
+class Input:
+    """How a node's task comes by one of its inputs."""
+
+    name: str
+    times: int = 1
+    """How often the node names it: hooks fire as often."""
+    position: int = -1
+    """Where its value stands among those that the task is called with; -1: it is not among them."""
+    dataset: DatasetLike | None = None
+    """Loaded inside the task: a free input that is in memory, or, with `is_async`, a stored one."""
+    is_loaded: bool = False
+    """A task before this one has loaded it and fired the hooks."""
+    copies: bool = False
+    """Somebody else holds the same object."""
+    copy_mode: str | None = None
+    catalog: CatalogLike | None = None
+    """Loads it by name, inside the task."""
+
+    def take(self, values: tuple[Data, ...]) -> Data:
+        """The value, kept apart from everybody else's."""
+        if self.catalog is not None:
+            return self.catalog.load(self.name)
+        if self.dataset is not None:
+            return _loaded(self.name, self.dataset)
+        value = values[self.position]
+        if isinstance(value, Held):
+            return _loaded(self.name, value.dataset)
+        return copied(value, self.copy_mode) if self.copies else value
+
+
+@dataclass(eq=False)
+class Held:
+    """A value inside the dataset that holds it, which decides what a reader gets."""
+
+    dataset: DatasetLike
+
+    def __sizeof__(self) -> int:
+        """About the bytes of the data; Dask's workers and ours ask for it."""
+        size: int = sizeof(getattr(self.dataset, "_data", self.dataset))
+        return size
+
+
+@dataclass(eq=False)
+class Output:
+    """What a node's task does with one of the node's outputs."""
+
+    name: str
+    is_saved_apart: bool = False
+    """A `Save` of its own follows, and fires the hooks."""
+    copies: bool = False
+    """Its readers must not see what the node's function does to it later."""
+    copy_mode: str | None = None
+    dataset: DatasetLike | None = None
+    """A memory dataset of the user's own kind: the value goes on inside a copy of it."""
+    catalog: CatalogLike | None = None
+    """Saves it by name, inside the task."""
+    stays: bool = False
+    """Its readers take it from the graph, although it is saved."""
+
+    def give(self, data: Data) -> Data:
+        """What goes on in the graph."""
+        if self.is_saved_apart:
+            return copied(data, self.copy_mode) if self.stays and self.copies else data
+        if self.catalog is not None:
+            self.catalog.save(self.name, data)
+            if not self.stays:
+                return None
+        if data is None:
+            raise DatasetError(
+                f"{self.name}: node returned None, which cannot be saved; return data, or declare no output"
+            )
+        if self.dataset is not None:
+            return _held(self.dataset, data)
+        return copied(data, self.copy_mode) if self.copies else data
+
+
+@dataclass(eq=False)
+class Call(Work):
+    """Calls a node with its inputs; the result is its output, or `Several`, or None."""
+
+    inputs: list[Input]
+    outputs: list[Output]
+    catalog: CatalogLike | None = None
+    """What node hooks are given."""
+    confirms: CatalogLike | None = None
+    """Confirms inside the task."""
+    kind = "call"
+
+    def __str__(self) -> str:
+        return f"node {self.node.name!r} (inputs: {', '.join(self.node.inputs) or 'none'})"
+
+    def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds]:
+        """What the node made, as it goes on in the graph."""
+        clocks = [time.perf_counter()]
+        inputs = self.taken(values, hooks)
+        clocks.append(time.perf_counter())
+        outputs = call_node(self.node, inputs, self.catalog, hooks, self.context)
+        clocks.append(time.perf_counter())
+        given = self.given(outputs, hooks)
+        if self.confirms is not None:
+            confirm_datasets(self.confirms, self.node)
+        clocks.append(time.perf_counter())
+        loading, calling, saving = (later - earlier for earlier, later in itertools.pairwise(clocks))
+        return _together(given), (loading, calling, saving)
+
+    def taken(self, values: tuple[Data, ...], hooks: Hooks) -> dict[str, Data]:
+        """The node's inputs by name."""
+        return {each.name: self._taken(each, values, hooks) for each in self.inputs}
+
+    def _taken(self, each: Input, values: tuple[Data, ...], hooks: Hooks) -> Data:
+        if each.is_loaded or not hooks.for_datasets:
+            return each.take(values)
+        for _ in range(each.times):
+            data = load_dataset(lambda _: each.take(values), each.name, self.node, hooks)
+        return data
+
+    def given(self, outputs: dict[str, Data], hooks: Hooks) -> list[Data]:
+        """What goes on in the graph, one for each output, in their order."""
+        return [self._given(each, outputs[each.name], hooks) for each in self.outputs]
+
+    def _given(self, each: Output, data: Data, hooks: Hooks) -> Data:
+        if each.is_saved_apart or not hooks.for_datasets:
+            return each.give(data)
+        return save_dataset(lambda _, value: each.give(value), each.name, data, self.node, hooks)
+
+
+@dataclass(eq=False)
+class StreamCall(Call):
+    """Calls a node whose function is a generator: what it yields is saved at once, since a stream cannot travel."""
+
+    def given(self, outputs: dict[str, Data], hooks: Hooks) -> list[Data]:
+        """The last chunk of each output that stays in memory."""
+        last: dict[str, Data] = {}
+        output_by_name = {each.name: each for each in self.outputs}
+
+        def save(name: str, chunk: Data) -> None:
+            last[name] = output_by_name[name].give(chunk)
+
+        save_streams(save, outputs, self.node, hooks)
+        return [last.get(each.name) for each in self.outputs]
+
+
+@dataclass(eq=False)
+class AsyncCall(Call):
+    """Calls a node whose inputs load and whose outputs save at the same time, in threads."""
+
+    def taken(self, values: tuple[Data, ...], hooks: Hooks) -> dict[str, Data]:
+        """The node's inputs by name."""
+        input_by_name = {each.name: each for each in self.inputs}
+        return load_at_once(lambda name: self._taken(input_by_name[name], values, hooks), list(input_by_name))
+
+    def given(self, outputs: dict[str, Data], hooks: Hooks) -> list[Data]:
+        """What goes on in the graph, one for each output, in their order."""
+        output_by_name = {each.name: each for each in self.outputs}
+        given = save_at_once(lambda name, data: output_by_name[name].give(data), outputs, self.node, hooks)
+        return [given[each.name] for each in self.outputs]
+
+
+def load_dataset(load: Callable[[str], Data], name: str, node: NodeLike, hooks: Hooks) -> Data:
+    """What `load` gives for the name, with its two hooks around it."""
+    if hooks.before_dataset_loaded is not None:
+        hooks.before_dataset_loaded(dataset_name=name, node=node)
+    data = load(name)
+    if hooks.after_dataset_loaded is not None:
+        hooks.after_dataset_loaded(dataset_name=name, data=data, node=node)
+    return data
+
+
+def save_dataset(
+    save: Callable[[str, Data], Data], name: str, data: Data, node: NodeLike, hooks: Hooks
+) -> Data:
+    """What `save` returns, with its two hooks around it."""
+    if hooks.before_dataset_saved is not None:
+        hooks.before_dataset_saved(dataset_name=name, data=data, node=node)
+    saved = save(name, data)
+    if hooks.after_dataset_saved is not None:
+        hooks.after_dataset_saved(dataset_name=name, data=data, node=node)
+    return saved
+
+
+def load_at_once(load: Callable[[str], Data], names: list[str]) -> dict[str, Data]:
+    """What `load` gives for each name, in as many threads."""
+    if not names:
+        return {}
+    with ThreadPoolExecutor(len(names)) as pool:
+        return dict(zip(names, pool.map(load, names), strict=True))
+
+
+def save_at_once(
+    save: Callable[[str, Data], Data], outputs: dict[str, Data], node: NodeLike, hooks: Hooks
+) -> dict[str, Data]:
+    """What `save` returned for each output, saved in as many threads; the hooks fire in this one."""
+    if not outputs:
+        return {}
+    with ThreadPoolExecutor(len(outputs)) as pool:
+        name_by_save: dict[Future[Data], str] = {}
+        for name, data in outputs.items():
+            if hooks.before_dataset_saved is not None:
+                hooks.before_dataset_saved(dataset_name=name, data=data, node=node)
+            name_by_save[pool.submit(save, name, data)] = name
+        saved = {}
+        for future in as_completed(name_by_save):
+            name = name_by_save[future]
+            saved[name] = future.result()
+            if hooks.after_dataset_saved is not None:
+                hooks.after_dataset_saved(dataset_name=name, data=outputs[name], node=node)
+    return saved
+
+
+def save_streams(
+    save: Callable[[str, Data], Data], streams: dict[str, Iterable[Data]], node: NodeLike, hooks: Hooks
+) -> None:
+    """Save the first chunk of each stream, then the second of each, until the shortest ends."""
+    for chunks in zip(*streams.values(), strict=False):
+        for name, chunk in zip(streams, chunks, strict=True):
+            save_dataset(save, name, chunk, node, hooks)
+
+
+def call_node(
+    node: NodeLike, inputs: dict[str, Data], catalog: CatalogLike | None, hooks: Hooks, context: Context
+) -> dict[str, Data]:
+    """The node's outputs by name; the three node hooks fire.
+
+    Raises:
+        TypeError: A `before_node_run` hook returned something else than a dict or None.
+    """
+    about: dict[str, Any] = {
+        "node": node,
+        "catalog": catalog,
+        "is_async": context.is_async,
+        "run_id": context.run_id,
+    }
+    if hooks.before_node_run is not None:
+        inputs |= _replacements(node, hooks.before_node_run(inputs=inputs.copy(), **about))
+    try:
+        outputs = node.run(inputs)
+    except Exception as error:
+        if hooks.on_node_error is not None:
+            hooks.on_node_error(error=error, inputs=inputs, **about)
+        raise
+    if hooks.after_node_run is not None:
+        hooks.after_node_run(inputs=inputs, outputs=outputs, **about)
+    return outputs
+
+
+def confirm_datasets(catalog: CatalogLike, node: NodeLike) -> None:
+    """Confirm the datasets that the node confirms, in their order."""
+    for name in node.confirms:
+        catalog.confirm(name)
+
+
+def _replacements(node: NodeLike, answers: Iterable[Any] | None) -> dict[str, Data]:
+    """Later answers win; pluggy lists the plugin that was registered first last."""
+    replacements: dict[str, Data] = {}
+    for answer in answers or ():
+        if answer is None:
+            continue
+        if not isinstance(answer, dict):
+            raise TypeError(
+                f"A before_node_run hook of node {node.name!r} returned a {type(answer).__name__}; "
+                "return a dict of the inputs to replace, or None"
+            )
+        replacements.update(answer)
+    return replacements
+
+
+def _loaded(name: str, dataset: DatasetLike) -> Data:
+    try:
+        return dataset.load()
+    except DatasetError as error:
+        raise DatasetError(f"{name}: {error}") from error
+
+
+def _held(dataset: DatasetLike, data: Data) -> Held:
+    holder = copy.copy(dataset)
+    holder.save(data)
+    return Held(holder)
+
+
+def _together(given: list[Data]) -> Data:
+    if len(given) > 1:
+        return Several(given)
+    return given[0] if given else None

@@ -1,0 +1,288 @@
+"""What a run is, on whichever scheduler: select, check, compile, get, and give back.
+
+A runner of another kind overrides `get`, and `handover` if tasks leave this process.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import dask.local
+
+from penstock.errors import RunnerError
+from penstock.graph.compile import check_inputs, compile_pipeline
+from penstock.graph.failures import CarriedError, unpacked
+from penstock.graph.handover import Handover, Listener, SameProcess
+from penstock.graph.keys import new_run
+from penstock.graph.work import Held
+from penstock.hooks import Hooks
+from penstock.io.memory import Deferred, MemoryDataset
+from penstock.runner.missing import missing_outputs, only_missing, resume_nodes
+from penstock.runner.preflight import check_can_be_sent
+from penstock.runner.progress import Progress
+from penstock.runner.result import RunResult
+
+if TYPE_CHECKING:
+    from penstock._typing import CatalogLike, Data, DatasetLike, PipelineLike
+    from penstock.graph.plan import Plan
+
+WINDOWS_MAX_WORKERS = 61
+"""Windows waits for at most 63 handles at once, two of which a pool needs itself (bpo-26903)."""
+
+
+class AbstractRunner:
+    """Runs pipelines one task at a time, in this process; the base of all runners.
+
+    Args:
+        is_async: Each node loads its inputs at once and saves its outputs at once, in threads.
+    """
+
+    is_async = False
+    _is_synchronous = True
+
+    def __init__(self, is_async: bool = False) -> None:  # noqa: FBT001, FBT002 - the contract: usable positionally
+        self.is_async = is_async
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={_shown(value)}" for name, value in self._arguments().items())
+        return f"{type(self).__module__}.{type(self).__qualname__}({arguments})"
+
+    def run(
+        self,
+        pipeline: PipelineLike,
+        catalog: CatalogLike,
+        hook_manager: Any = None,
+        run_id: str | None = None,
+        only_missing_outputs: bool = False,  # noqa: FBT001, FBT002 - the contract: usable positionally
+    ) -> RunResult:
+        """The datasets of the pipeline's outputs, when all of it has run and is saved.
+
+        When this returns or raises, nothing of the run goes on.
+
+        Args:
+            pipeline: Ours or Kedro's.
+            catalog: Has the free inputs; gets a dataset for each name that it lacks.
+            hook_manager: A pluggy manager whose node and dataset hooks fire where the nodes run.
+            run_id: What hooks are given; a random one by default.
+            only_missing_outputs: Skip nodes whose outputs are stored already.
+
+        Raises:
+            MissingInputError: Free inputs that the catalog lacks; nothing has run.
+            CannotSendError: Nodes, datasets or plugins that cannot leave this process; nothing has run.
+            NodeError: A failure that could not come home as the exception that it was.
+            Exception: What a node, dataset or hook raised, with a note of where.
+        """
+        if only_missing_outputs:
+            pipeline = only_missing(pipeline, catalog, self._log)
+        return self._run(pipeline, catalog, hook_manager, run_id)
+
+    def run_only_missing(
+        self,
+        pipeline: PipelineLike,
+        catalog: CatalogLike,
+        hook_manager: Any = None,
+        run_id: str | None = None,
+    ) -> RunResult:
+        """Build each output of the pipeline that does not exist, and whatever that needs.
+
+        A memory dataset that holds data exists. Arguments and errors are those of `run`.
+        """
+        return self._run(missing_outputs(pipeline, catalog), catalog, hook_manager, run_id)
+
+    def plan(self, pipeline: PipelineLike, catalog: CatalogLike, hook_manager: Any = None) -> Plan:
+        """What `run` would hand to Dask; `print` it. Nothing is run, loaded or registered.
+
+        Raises:
+            MissingInputError: Free inputs that the catalog lacks.
+        """
+        return self._compile(pipeline, catalog, Hooks(hook_manager), None, self.handover())
+
+    def get(self, graph: Mapping[str, Any], keys: Sequence[str]) -> Sequence[Data]:
+        """The values of `keys`, when all that they need has run.
+
+        Args:
+            graph: A Dask graph.
+            keys: What to compute; the values come in the same order.
+        """
+        values: Sequence[Data] = dask.local.get_sync(dict(graph), list(keys))
+        return values
+
+    def handover(self, listener: Listener | None = None) -> Handover:
+        """How values get from task to task in one run, and news to `listener`."""
+        return SameProcess(listener)
+
+    def create_default_dataset(self, name: str) -> DatasetLike:  # noqa: ARG002
+        """The dataset for a name that the catalog lacks; it is registered before anything runs."""
+        return MemoryDataset()
+
+    def create_default_data_set(self, name: str) -> DatasetLike:
+        """The older name of `create_default_dataset`."""
+        return self.create_default_dataset(name)
+
+    def compute(self, plan: Plan, handover: Handover) -> list[Deferred]:  # noqa: ARG002
+        """The values of `plan.keys` in their order, wherever they are; nothing of the plan runs any more.
+
+        Args:
+            plan: What to run.
+            handover: What `handover` gave for this run.
+        """
+        return [Here(value) for value in self.get(plan.graph, plan.keys)]
+
+    # One run
+
+    def _run(
+        self, pipeline: PipelineLike, catalog: CatalogLike, hook_manager: Any, run_id: str | None
+    ) -> RunResult:
+        started = time.perf_counter()
+        self._register(pipeline, catalog)
+        run_id = run_id or new_run()
+        hooks = Hooks(hook_manager)
+        progress = Progress(pipeline, catalog, self._log)
+        handover = self.handover(progress)
+        if handover.leaves_process:
+            check_can_be_sent(pipeline, catalog, hooks)
+        plan = self._compile(pipeline, catalog, hooks, run_id, handover)
+        self._log_start(plan)
+        progress.expect(plan)
+        try:
+            values = self._computed(plan, handover)
+            _give_back(plan, values, catalog)
+            progress.check()
+        except BaseException:
+            self._log_resume(pipeline, catalog, progress.finished)
+            raise
+        seconds = time.perf_counter() - started
+        self._log.info("Pipeline finished: %d nodes in %.1f s", len(plan.nodes), seconds)
+        return RunResult(
+            {name: catalog[name] for name in sorted(pipeline.outputs())},
+            producers={name: node.name for node in pipeline.nodes for name in node.outputs},
+            records=progress.records,
+            run_id=run_id,
+            seconds=seconds,
+        )
+
+    def _register(self, pipeline: PipelineLike, catalog: CatalogLike) -> None:
+        """Have a dataset for every name before any node starts, so that no two tasks make one at the same time."""
+        check_inputs(pipeline, catalog)
+        own_default = self._own_default()
+        for name in sorted(pipeline.datasets()):
+            if own_default is not None and name not in catalog:
+                catalog[name] = own_default(name)
+            else:
+                catalog.get(name, fallback_to_runtime_pattern=True)
+
+    def _own_default(self) -> Callable[[str], DatasetLike] | None:
+        """What a subclass overrides `create_default_dataset` with, under either name."""
+        for name in ("create_default_dataset", "create_default_data_set"):
+            if getattr(type(self), name) is not getattr(AbstractRunner, name):
+                method: Callable[[str], DatasetLike] = getattr(self, name)
+                return method
+        return None
+
+    def _compile(
+        self,
+        pipeline: PipelineLike,
+        catalog: CatalogLike,
+        hooks: Hooks,
+        run_id: str | None,
+        handover: Handover,
+    ) -> Plan:
+        return compile_pipeline(
+            pipeline, catalog, hooks=hooks, run_id=run_id, is_async=self.is_async, handover=handover
+        )
+
+    def _computed(self, plan: Plan, handover: Handover) -> list[Deferred]:
+        if not plan.keys:
+            return []
+        try:
+            return self.compute(plan, handover)
+        except CarriedError as error:
+            home = unpacked(error)
+        # Raised here, where the user's error does not get the parcel that it came in as its context.
+        raise home
+
+    @property
+    def _log(self) -> logging.Logger:
+        return logging.getLogger(type(self).__module__)
+
+    def _log_start(self, plan: Plan) -> None:
+        if self._is_synchronous and not self.is_async:
+            self._log.info(
+                "Each node loads and saves its datasets one after the other; is_async=True does it at once"
+            )
+        self._log.info("Running %d nodes in %d tasks", len(plan.nodes), len(plan.graph))
+
+    def _log_resume(self, pipeline: PipelineLike, catalog: CatalogLike, finished: set[str]) -> None:
+        if not finished:
+            self._log.warning("No nodes ran: run the pipeline again from its beginning")
+            return
+        names = resume_nodes(pipeline, catalog, finished)
+        if names:
+            self._log.warning(
+                'To resume where the run failed, run from these nodes: --from-nodes "%s"', ",".join(names)
+            )
+
+    # How it is shown
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"is_async": self.is_async} if self.is_async else {}
+
+
+@dataclass(frozen=True)
+class Here:
+    """A value that is in this process already."""
+
+    value: Data
+
+    def fetch(self) -> Data:
+        """The value."""
+        return self.value
+
+
+def default_workers() -> int:
+    """As many as there are processors; no more than Windows can wait for."""
+    count = os.cpu_count() or 1
+    return min(WINDOWS_MAX_WORKERS, count) if sys.platform == "win32" else count
+
+
+def checked_workers(max_workers: int | None) -> int:
+    """The number of workers asked for, or the default.
+
+    Raises:
+        RunnerError: It is below 1.
+    """
+    if max_workers is None:
+        return default_workers()
+    if max_workers < 1:
+        raise RunnerError(
+            f"max_workers is {max_workers}; give at least 1, or leave it out for one a processor"
+        )
+    return max_workers
+
+
+def useful_workers(max_workers: int, plan: Plan) -> int:
+    """At most as many workers as nodes can run at once: one for each layer's first node, and one for every other."""
+    layers = max((node.layer for node in plan.nodes), default=1)
+    return max(1, min(max_workers, len(plan.nodes) - layers + 1))
+
+
+def _give_back(plan: Plan, values: list[Deferred], catalog: CatalogLike) -> None:
+    """Put the outputs in memory, which stand first among the values, into the catalog's datasets."""
+    for name, value in zip(plan.outputs, values, strict=False):
+        dataset = catalog[name]
+        if isinstance(dataset, MemoryDataset):
+            dataset.defer(value)
+        else:
+            data = value.fetch()
+            dataset.save(data.dataset.load() if isinstance(data, Held) else data)
+
+
+def _shown(value: Any) -> str:
+    """A plain value as it is; of anything else only the kind, since it may hold a credential."""
+    return repr(value) if isinstance(value, str | int | float | None) else f"<{type(value).__name__}>"

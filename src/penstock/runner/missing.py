@@ -1,0 +1,123 @@
+"""What need not run, and where to resume: questions to a pipeline and a catalog, asked before or after a run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from penstock._typing import CatalogLike, DatasetLike, NodeLike, PipelineLike
+
+
+def only_missing(pipeline: PipelineLike, catalog: CatalogLike, log: logging.Logger) -> PipelineLike:
+    """The nodes whose stored outputs do not exist, and those that these need.
+
+    Going from the last node to the first, a node runs if it has no outputs, if a stored output of it does not exist, or if a
+    node that runs needs an output of it that does not outlive the process or does not exist.
+    """
+    needs = _Needs(catalog)
+    names: list[str] = []
+    for node in reversed(pipeline.nodes):
+        reason = needs.reason(node)
+        if reason:
+            log.debug("Node %s runs: %s", node.name, reason)
+            names.append(node.name)
+            needs.wanted.update(node.inputs)
+        else:
+            log.debug("Node %s is skipped: all that is needed of it exists", node.name)
+    _log_skipped(pipeline, names, log)
+    return pipeline.only_nodes(*names)
+
+
+class _Needs:
+    """What the nodes that run, as far as they are known, need."""
+
+    def __init__(self, catalog: CatalogLike) -> None:
+        self.wanted: set[str] = set()
+        self._catalog = catalog
+        self._exists: dict[str, bool] = {}
+
+    def reason(self, node: NodeLike) -> str:
+        """Why the node runs; empty if it need not."""
+        if not node.outputs:
+            return "it has no outputs"
+        if missing := [name for name in node.outputs if self._is_stored(name) and not self._is_there(name)]:
+            return f"{', '.join(missing)} does not exist"
+        needed = [name for name in node.outputs if name in self.wanted]
+        if lost := [name for name in needed if not (self._is_stored(name) and self._is_there(name))]:
+            return f"{', '.join(lost)} is needed by a node that runs and is not stored"
+        return ""
+
+    def _is_stored(self, name: str) -> bool:
+        return name in self._catalog and is_persistent(self._catalog.get(name))
+
+    def _is_there(self, name: str) -> bool:
+        if name not in self._exists:
+            self._exists[name] = self._catalog.exists(name)
+        return self._exists[name]
+
+
+def is_persistent(dataset: DatasetLike | None) -> bool:
+    """Whether what is saved to the dataset outlives this process."""
+    return dataset is not None and not getattr(dataset, "_EPHEMERAL", False)
+
+
+def _log_skipped(pipeline: PipelineLike, names: Iterable[str], log: logging.Logger) -> None:
+    run = set(names)
+    skipped = sorted(node.name for node in pipeline.nodes if node.name not in run)
+    log.info("Only missing outputs: %d nodes run, %d are skipped", len(run), len(skipped))
+    if skipped:
+        log.info("Skipped: %s", ", ".join(skipped))
+
+
+def missing_outputs(pipeline: PipelineLike, catalog: CatalogLike) -> PipelineLike:
+    """The nodes that make those outputs of the pipeline that do not exist, and whatever these need that does not exist.
+
+    Data in a memory dataset exists.
+    """
+    producer_by_dataset = _producers(pipeline)
+    wanted = [name for name in pipeline.outputs() if not _has_data(catalog, name)]
+    found: set[str] = set()
+    while wanted:
+        node = producer_by_dataset.get(_base(wanted.pop()))
+        if node is None or node.name in found:
+            continue
+        found.add(node.name)
+        wanted.extend(name for name in node.inputs if not _has_data(catalog, name))
+    return pipeline.only_nodes(*sorted(found))
+
+
+def _has_data(catalog: CatalogLike, name: str) -> bool:
+    return name in catalog and catalog.exists(name)
+
+
+def resume_nodes(pipeline: PipelineLike, catalog: CatalogLike, finished: set[str]) -> list[str]:
+    """The names, sorted, of the nodes from which a failed run can be taken up again.
+
+    What is in memory is gone by then: a node that needs it is not enough, the node that made it has to run again.
+    """
+    producer_by_dataset = _producers(pipeline)
+    names = {node.name for node in pipeline.nodes if node.name not in finished}
+    if not names:
+        return []
+    nodes = [node for node in pipeline.nodes if node.name in names]
+    while nodes:
+        for name in nodes.pop().inputs:
+            producer = producer_by_dataset.get(_base(name))
+            if producer is not None and producer.name not in names and _is_lost(name, catalog):
+                names.add(producer.name)
+                nodes.append(producer)
+    return sorted(node.name for node in pipeline.from_nodes(*sorted(names)).grouped_nodes[0])
+
+
+def _is_lost(name: str, catalog: CatalogLike) -> bool:
+    return not name.startswith("params:") and not is_persistent(catalog.get(name))
+
+
+def _producers(pipeline: PipelineLike) -> dict[str, NodeLike]:
+    return {_base(name): node for node in pipeline.nodes for name in node.outputs}
+
+
+def _base(name: str) -> str:
+    return name.partition("@")[0]

@@ -1,0 +1,86 @@
+"""The runner on Dask's multiprocessing scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dask.multiprocessing
+
+from penstock.graph.handover import Handover, Listener, Processes
+from penstock.graph.shared_memory import DriverEnd, new_room
+from penstock.runner.abstract import AbstractRunner, Here, checked_workers, useful_workers
+from penstock.runner.pool import leased
+
+if TYPE_CHECKING:
+    from penstock._typing import Data
+    from penstock.graph.plan import Plan
+    from penstock.io.memory import Deferred
+
+
+class ParallelRunner(AbstractRunner):
+    """Runs nodes in processes of this machine: for nodes that compute in Python.
+
+    Nodes, datasets and plugins are pickled with cloudpickle, so lambdas, closures and what was typed in a notebook run. A
+    script needs no `__main__` guard. Values go from process to process through shared memory and not through this one. The
+    processes are kept for the next run for half a minute.
+
+    Args:
+        max_workers: Processes; by default one a processor. No more are used than nodes can run at once.
+        is_async: Each node loads its inputs at once and saves its outputs at once, in threads of its process.
+
+    Raises:
+        RunnerError: `max_workers` is below 1.
+    """
+
+    def __init__(self, max_workers: int | None = None, is_async: bool = False) -> None:  # noqa: FBT001, FBT002
+        super().__init__(is_async)
+        self.max_workers = checked_workers(max_workers)
+
+    def get(self, graph: Mapping[str, Any], keys: Sequence[str]) -> Sequence[Data]:
+        """The values of `keys`; when this raises, no task runs any more.
+
+        Raises:
+            NodeError: A worker process was killed.
+        """
+        return _get(graph, keys, self.max_workers)
+
+    def handover(self, listener: Listener | None = None) -> Handover:
+        """Pickles, and news that rides home with each result."""
+        return Processes(listener)
+
+    def compute(self, plan: Plan, handover: Handover) -> list[Deferred]:
+        """The values of the plan's keys."""
+        listener = getattr(handover, "listener", None)
+        values = _get(plan.graph, plan.keys, useful_workers(self.max_workers, plan), listener)
+        return [Here(value) for value in values]
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"max_workers": self.max_workers, **super()._arguments()}
+
+
+def _get(
+    graph: Mapping[str, Any], keys: Sequence[str], workers: int, listener: Listener | None = None
+) -> list[Data]:
+    with new_room() as room, leased(workers) as lease:
+        end = DriverEnd(room, listener)
+        handles = dask.multiprocessing.get(
+            {key: _shared(task, end) for key, task in graph.items()},
+            list(keys),
+            pool=lease,
+            # One task to a worker at a time: by default Dask gives six ready tasks to one worker.
+            chunksize=1,
+            optimize_graph=False,
+            func_dumps=end.dumps,
+            func_loads=end.loads,
+        )
+        return [handle.open() for handle in handles]
+
+
+def _shared(task: Any, end: DriverEnd) -> Any:
+    """A task as it is; data of the graph is written once for all its readers."""
+    if not hasattr(task, "value"):
+        return task
+    shared = task.copy()
+    shared.value = end.shared(task.value)
+    return shared

@@ -1,0 +1,105 @@
+"""Worker processes that outlive a run, so that the next one does not wait for them to start.
+
+`loky` starts processes that need no `__main__` guard, and notices when one is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from typing import Any
+
+import loky
+from loky.process_executor import BrokenProcessPool
+
+from penstock.errors import NodeError
+
+IDLE_SECONDS = 30.0
+"""How long an idle worker waits for another run before it goes."""
+
+_idle: list[loky.ProcessPoolExecutor] = []
+_idle_lock = threading.Lock()
+
+
+class Lease:
+    """A pool while one run uses it: the executor that Dask sees.
+
+    Args:
+        executor: The pool; it may have more workers than the run may use.
+        max_workers: How many tasks Dask hands out at once.
+    """
+
+    def __init__(self, executor: loky.ProcessPoolExecutor, max_workers: int) -> None:
+        self._executor = executor
+        self._max_workers = max_workers
+        self._key_by_task: dict[Future[Any], str] = {}
+
+    def submit(self, execute: Callable[..., Any], tasks: list[tuple[Any, ...]]) -> Future[Any]:
+        """Run one of Dask's batches, each of which is one task here; its key comes first."""
+        task: Future[Any] = self._executor.submit(execute, tasks)
+        self._key_by_task[task] = tasks[0][0]
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: Future[Any]) -> None:
+        if not task.cancelled() and task.exception() is None:
+            self._key_by_task.pop(task, None)
+
+    def unfinished(self) -> list[str]:
+        """The keys of the tasks that have not come back with a result."""
+        return sorted(self._key_by_task.values())
+
+    def wait(self) -> None:
+        """Return when none of the tasks runs any more."""
+        wait(list(self._key_by_task))
+
+
+@contextlib.contextmanager
+def leased(max_workers: int) -> Iterator[Lease]:
+    """A pool of at least so many workers; kept for the next run, unless this one breaks or is interrupted.
+
+    Raises:
+        NodeError: A worker process was killed; it names the tasks that were running.
+    """
+    executor = _take(max_workers)
+    lease = Lease(executor, max_workers)
+    try:
+        yield lease
+        _keep(executor)
+    except BrokenProcessPool as error:
+        executor.shutdown(kill_workers=True)
+        raise NodeError(
+            f"one of the tasks {', '.join(lease.unfinished())}",
+            f"the worker process died ({_first_line(error)}); it may have been killed for want of memory",
+        ) from error
+    except Exception:
+        # The tasks that still run are waited for: when the run has ended, nothing of it goes on.
+        lease.wait()
+        _keep(executor)
+        raise
+    except BaseException:
+        executor.shutdown(kill_workers=True)
+        raise
+
+
+def _take(max_workers: int) -> loky.ProcessPoolExecutor:
+    with _idle_lock:
+        for executor in _idle:
+            if executor._max_workers >= max_workers:
+                _idle.remove(executor)
+                return executor
+    # The same hashes in every worker, so that nodes that partition by hash agree.
+    seed = {"PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0")}
+    return loky.ProcessPoolExecutor(max_workers, timeout=IDLE_SECONDS, env=seed)
+
+
+def _keep(executor: loky.ProcessPoolExecutor) -> None:
+    with _idle_lock:
+        _idle.append(executor)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

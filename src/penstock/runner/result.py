@@ -1,0 +1,57 @@
+"""What a run gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class NodeRecord:
+    """Where one node ran and how long it took.
+
+    The seconds of `load` and `save` count the copies of data in memory as well. Loads and saves that are tasks of their own
+    may have run on other workers, or at the same time as each other; their seconds are added up.
+    """
+
+    node: str
+    worker: str
+    """The thread, process or cluster worker that called the node."""
+    start: float
+    """When its first task began, in seconds since the epoch, on the worker's clock."""
+    load_seconds: float
+    call_seconds: float
+    """In the node's function and the hooks around it."""
+    save_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """All of its work, added up."""
+        return self.load_seconds + self.call_seconds + self.save_seconds
+
+
+class RunResult(dict[str, Any]):
+    """The datasets of the pipeline's outputs by name: `result["model"].load()` gives the data.
+
+    Attributes:
+        producers: The name of the node that made each dataset, by the dataset's name.
+        records: One `NodeRecord` a node, in the order in which they finished.
+        run_id: What hooks were given.
+        seconds: From the first check to the last output.
+    """
+
+    def __init__(
+        self,
+        datasets: Mapping[str, Any] | None = None,
+        *,
+        producers: Mapping[str, str] | None = None,
+        records: Sequence[NodeRecord] = (),
+        run_id: str = "",
+        seconds: float = 0.0,
+    ) -> None:
+        super().__init__(datasets or {})
+        self.producers = dict(producers or {})
+        self.records = list(records)
+        self.run_id = run_id
+        self.seconds = seconds

@@ -1,0 +1,13 @@
+"""The runner on Dask's synchronous scheduler."""
+
+from __future__ import annotations
+
+from penstock.runner.abstract import AbstractRunner
+
+
+class SequentialRunner(AbstractRunner):
+    """Runs one task at a time on the calling thread: the place to debug.
+
+    Args:
+        is_async: Each node loads its inputs at once and saves its outputs at once, in threads.
+    """

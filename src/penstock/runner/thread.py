@@ -1,0 +1,64 @@
+"""The runner on Dask's threaded scheduler."""
+
+from __future__ import annotations
+
+import contextvars
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import dask.threaded
+
+from penstock.runner.abstract import AbstractRunner, Here, checked_workers, useful_workers
+
+if TYPE_CHECKING:
+    from penstock._typing import Data
+    from penstock.graph.handover import Handover
+    from penstock.graph.plan import Plan
+    from penstock.io.memory import Deferred
+
+
+class ThreadRunner(AbstractRunner):
+    """Runs nodes in threads of this process: for nodes that wait, or that compute outside of Python.
+
+    Args:
+        max_workers: Threads; by default one a processor. No more are started than nodes can run at once.
+        is_async: Warned about and ignored: loads and saves are tasks, which run in threads anyway.
+
+    Raises:
+        RunnerError: `max_workers` is below 1.
+    """
+
+    _is_synchronous = False
+
+    def __init__(self, max_workers: int | None = None, is_async: bool = False) -> None:  # noqa: FBT001, FBT002
+        if is_async:
+            warnings.warn("ThreadRunner loads and saves in threads anyway; is_async is ignored", stacklevel=2)
+        super().__init__(is_async=False)
+        self.max_workers = checked_workers(max_workers)
+
+    def get(self, graph: Mapping[str, Any], keys: Sequence[str]) -> Sequence[Data]:
+        """The values of `keys`; when this raises, no task runs any more."""
+        return _get(graph, keys, self.max_workers)
+
+    def compute(self, plan: Plan, handover: Handover) -> list[Deferred]:  # noqa: ARG002
+        """The values of the plan's keys."""
+        return [Here(value) for value in _get(plan.graph, plan.keys, useful_workers(self.max_workers, plan))]
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"max_workers": self.max_workers}
+
+
+class _ContextPool(ThreadPoolExecutor):
+    """Threads that see the context variables of the caller of `run`, as Dask's own do."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return super().submit(contextvars.copy_context().run, fn, *args, **kwargs)
+
+
+def _get(graph: Mapping[str, Any], keys: Sequence[str], workers: int) -> Sequence[Data]:
+    # Dask returns at the first error while other tasks run on; leaving the pool waits for them.
+    with _ContextPool(workers, thread_name_prefix="penstock") as pool:
+        values: Sequence[Data] = dask.threaded.get(dict(graph), list(keys), pool=pool)
+    return values

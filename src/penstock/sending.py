@@ -1,0 +1,82 @@
+"""Whether a thing can be sent to another process, and what in it stands in the way."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import cloudpickle
+
+DEPTH = 3
+"""How deep the attributes of attributes are looked into for the culprit."""
+
+
+def why_not_sendable(thing: Any) -> str | None:
+    """Why the thing cannot go to another process, with the attribute that is to blame; None when it can.
+
+    Large buffers that it holds are not copied for the answer.
+    """
+    if getattr(thing, "_SINGLE_PROCESS", False):
+        return f"{type(thing).__name__} is marked _SINGLE_PROCESS"
+    reason = _why_not_picklable(thing)
+    if reason is None:
+        return None
+    path = _culprit(thing)
+    return f"its {path}: {reason}" if path else reason
+
+
+def _why_not_picklable(thing: Any) -> str | None:
+    try:
+        cloudpickle.dump(thing, _Nowhere(), protocol=5, buffer_callback=lambda _: None)
+    except Exception as error:  # noqa: BLE001 - a user's __reduce__ raises what it likes
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+class _Nowhere(io.RawIOBase):
+    def write(self, data: Any) -> int:
+        return len(data)
+
+
+def _culprit(thing: Any) -> str:
+    """The path of attributes to the innermost part that cannot be pickled; empty if no part can be told."""
+    path: list[str] = []
+    for _ in range(DEPTH):
+        found = next(((name, part) for name, part in _parts(thing) if _why_not_picklable(part)), None)
+        if found is None:
+            break
+        path.append(found[0])
+        thing = found[1]
+    return " of ".join(reversed(path))
+
+
+def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
+    """What a thing is made of, each with what to call it in an error."""
+    code = getattr(thing, "__code__", None)
+    if code is not None:
+        yield from _captured(thing, code)
+        return
+    if hasattr(thing, "func") and not hasattr(thing, "__dict__"):
+        yield "attribute 'func'", thing.func
+    for name, part in getattr(thing, "__dict__", {}).items():
+        yield f"attribute {name!r}", part
+    for cls in type(thing).__mro__:
+        for name in _slots(cls):
+            if hasattr(thing, name):
+                yield f"attribute {name!r}", getattr(thing, name)
+
+
+def _slots(cls: type) -> tuple[str, ...]:
+    slots = cls.__dict__.get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else tuple(slots)
+
+
+def _captured(function: Any, code: Any) -> Iterator[tuple[str, Any]]:
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        yield f"captured variable {name!r}", cell.cell_contents
+    for name in code.co_names:
+        if name in function.__globals__:
+            yield f"global variable {name!r}", function.__globals__[name]
+    for value in function.__defaults__ or ():
+        yield "default argument", value
