@@ -29,13 +29,42 @@ class CarriedError(Exception):
 
 
 @dataclass(frozen=True)
+class _Parts:
+    """An exception in parts, for one whose constructor takes other arguments than it hands to `Exception`."""
+
+    cls: type[BaseException]
+    args: tuple[object, ...]
+    attributes: dict[str, object]
+
+    def joined(self) -> BaseException:
+        """The exception, made without its constructor."""
+        error = self.cls.__new__(self.cls)
+        error.args = self.args
+        vars(error).update(self.attributes)
+        return error
+
+
+@dataclass(frozen=True)
 class _Parcel:
     """An exception with what pickle leaves behind."""
 
-    error: BaseException
+    error: BaseException | _Parts
     notes: list[str]
     causes: list[tuple[BaseException, bool]]
     """Up the chain: an exception, and whether it is the `__cause__` of the one before rather than its `__context__`."""
+
+    def opened(self) -> BaseException:
+        """The exception with its notes and causes."""
+        error = below = self.error.joined() if isinstance(self.error, _Parts) else self.error
+        if self.notes:
+            vars(error)["__notes__"] = self.notes
+        for above, is_cause in self.causes:
+            if is_cause:
+                below.__cause__ = above
+            else:
+                below.__context__ = above
+            below = above
+        return error
 
 
 def carried(error: BaseException, task: str) -> CarriedError:
@@ -48,7 +77,9 @@ def unpacked(on_its_way: CarriedError) -> BaseException:
     error = _unpickled(on_its_way.payload) if on_its_way.payload else None
     if error is None:
         return NodeError(on_its_way.task, on_its_way.text)
-    add_note(error, f"Traceback in the worker:\n\n{on_its_way.text.rstrip()}")
+    # With tblib, which distributed installs, the traceback itself has come along.
+    if error.__traceback__ is None:
+        add_note(error, f"Traceback in the worker:\n\n{on_its_way.text.rstrip()}")
     return error
 
 
@@ -66,31 +97,30 @@ def _pickled(error: BaseException) -> bytes:
     An exception whose constructor takes other arguments than it hands to `Exception` pickles well, and fails or changes
     its text when it is loaded: only loading it shows.
     """
-    parcel = _Parcel(error, list(getattr(error, "__notes__", [])), _causes(error))
+    notes, causes = list(getattr(error, "__notes__", [])), _causes(error)
+    for form in (error, _Parts(type(error), error.args, vars(error))):
+        try:
+            payload: bytes = cloudpickle.dumps(_Parcel(form, notes, causes))
+        except Exception:  # noqa: BLE001, S112 - whatever a user's exception does when it is pickled, it has to come home
+            continue
+        if _is_twin(_unpickled(payload), error):
+            return payload
+    return b""
+
+
+def _is_twin(twin: BaseException | None, error: BaseException) -> bool:
     try:
-        payload: bytes = cloudpickle.dumps(parcel)
-        twin = _unpickled(payload)
-        faithful = type(twin) is type(error) and str(twin) == str(error)
-    except Exception:  # noqa: BLE001 - whatever a user's exception does when it is pickled, it has to come home
-        return b""
-    return payload if faithful else b""
+        return type(twin) is type(error) and str(twin) == str(error)
+    except Exception:  # noqa: BLE001 - an exception that cannot even be printed
+        return False
 
 
 def _unpickled(payload: bytes) -> BaseException | None:
     try:
         parcel: _Parcel = cloudpickle.loads(payload)
+        return parcel.opened()
     except Exception:  # noqa: BLE001 - a class that does not exist here, or a constructor that refuses
         return None
-    below = parcel.error
-    if parcel.notes:
-        vars(below)["__notes__"] = parcel.notes
-    for above, is_cause in parcel.causes:
-        if is_cause:
-            below.__cause__ = above
-        else:
-            below.__context__ = above
-        below = above
-    return parcel.error
 
 
 def _causes(error: BaseException) -> list[tuple[BaseException, bool]]:
