@@ -20,7 +20,7 @@ import inspect
 from collections import Counter
 from collections.abc import Iterable
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dask._task_spec import DataNode, Task, TaskRef
 from dask.sizeof import sizeof
@@ -28,7 +28,7 @@ from dask.sizeof import sizeof
 from penstock.errors import InvalidNodeError, MissingInputError
 from penstock.graph.handover import Handover, SameProcess
 from penstock.graph.keys import new_run, task_key
-from penstock.graph.plan import NodePlan, Plan, TaskInfo
+from penstock.graph.plan import Plan, TaskInfo
 from penstock.graph.work import (
     AsyncCall,
     Call,
@@ -117,6 +117,14 @@ class _Place(Enum):
     MEMORY = "memory"
 
 
+class _Entry(NamedTuple):
+    """What the catalog knows of one name, looked up once."""
+
+    dataset: DatasetLike | None
+    place: _Place
+    copy_mode: str | None
+
+
 class _Compiler:
     """The graph of the nodes added so far."""
 
@@ -127,9 +135,8 @@ class _Compiler:
         self.run = new_run()
         self.graph: dict[str, Any] = {}
         self.tasks: dict[str, TaskInfo] = {}
-        self.nodes: list[NodePlan] = []
+        self.pipeline = pipeline
         self.parents = pipeline.node_dependencies
-        self.pipeline_outputs = pipeline.outputs()
         self.readers = Counter(name for node in pipeline.nodes for name in set(node.inputs))
         self.edges: dict[str, str] = {}
         """The key whose value is the dataset, for each dataset that is handed over in the graph."""
@@ -138,34 +145,43 @@ class _Compiler:
         """The key of each large free input in memory."""
         self.done: dict[NodeLike, list[str]] = {}
         """The keys that tell that a node has saved all, beyond those whose values its readers take anyway."""
-        self.places: dict[str, _Place] = {}
-        self.layers: dict[NodeLike, int] = {}
+        self.entries: dict[str, _Entry] = {}
         self.common = {"hooks": self._hooks()} if hooks else {}
 
     def add(self, node: NodeLike) -> None:
         """Add the tasks of one node, after those of the nodes before it."""
         waits = list(dict.fromkeys(key for parent in self.parents[node] for key in self.done[parent]))
         inputs, keys = self._inputs(node, waits)
-        saves_inside = self._saves_inside(node)
-        outputs = [self._output(name, saves_inside=saves_inside) for name in node.outputs]
-        confirms = self._catalog(node.confirms) if saves_inside and node.confirms else None
-        kind = AsyncCall if self.context.is_async else StreamCall if saves_inside else Call
-        call = kind(self.context, node, "", inputs, outputs, self._hook_catalog(node), confirms)
+        kind = self._kind(node)
+        outputs = [self._output(name, saves_inside=kind is not Call) for name in node.outputs]
+        call = kind(self.context, node, "", inputs, outputs, self._hook_catalog(node))
+        confirms = node.confirms
+        if confirms and kind is not Call:
+            call.confirms = self._catalog(confirms)
         key = self._task(node.name, call, [*keys, *waits])
-        self._outputs(node, key, outputs)
-        self._describe(node)
+        done = self._outputs(node, key, outputs)
+        if confirms and kind is Call:
+            confirm = Confirm(self.context, node, "", self._catalog(confirms))
+            done = [self._task(node.name, confirm, done or [key], "confirm")]
+        self.done[node] = done
+
+    def _kind(self, node: NodeLike) -> type[Call]:
+        if self.context.is_async:
+            return AsyncCall
+        return StreamCall if inspect.isgeneratorfunction(node.func) else Call
 
     def plan(self) -> Plan:
         """All that was added."""
         waited_for = {key for task in self.graph.values() for key in task.dependencies}
         outputs = {
             name: self.edges[name]
-            for name in sorted(self.pipeline_outputs)
-            if name in self.edges and self._place(name) is _Place.MEMORY
+            for name in sorted(self.pipeline.outputs())
+            if name in self.edges and self._entry(name).place is _Place.MEMORY
         }
         keys = dict.fromkeys(outputs.values())
         keys.update(dict.fromkeys(key for key in self.graph if key not in waited_for))
-        return Plan(self.graph, list(keys), outputs, self.tasks, self.nodes)
+        stored = frozenset(name for name, entry in self.entries.items() if entry.place is not _Place.MEMORY)
+        return Plan(self.graph, list(keys), outputs, self.tasks, self.pipeline, stored)
 
     def _task(self, name: str, work: Work, arguments: list[str], kind: str = "") -> str:
         key = task_key(name, self.run, len(self.graph), kind)
@@ -203,15 +219,14 @@ class _Compiler:
         return [each for each, _ in inputs], list(keys)
 
     def _input(self, name: str, node: NodeLike, before: list[str], times: int) -> tuple[Input, str | None]:
-        place = self._place(name)
-        dataset = self.catalog.get(name)
-        copies = self._copies and (self.readers[name] > 1 or self.context.handover.may_repeat)
-        copy_mode = _copy_mode(dataset)
+        dataset, place, copy_mode = self._entry(name)
+        key = self.edges.get(name)
         if place is _Place.CACHED:
-            key = self.edges.get(name) or self._shared_load(name, node, before)
+            key = key or self._shared_load(name, node, before)
             return Input(name, times, copies=self._copies, copy_mode=copy_mode), key
-        if name in self.edges:
-            return Input(name, times, copies=copies, copy_mode=copy_mode), self.edges[name]
+        if key is not None:
+            copies = self._copies and (self.readers[name] > 1 or self.context.handover.may_repeat)
+            return Input(name, times, copies=copies, copy_mode=copy_mode), key
         if place is _Place.MEMORY:
             return self._free(name, dataset, times)
         if self.context.is_async:
@@ -237,11 +252,8 @@ class _Compiler:
     # What becomes of its outputs
 
     def _output(self, name: str, *, saves_inside: bool) -> Output:
-        place = self._place(name)
-        dataset = self.catalog.get(name)
-        output = Output(
-            name, stays=place is not _Place.STORED, copies=self._copies, copy_mode=_copy_mode(dataset)
-        )
+        dataset, place, copy_mode = self._entry(name)
+        output = Output(name, stays=place is not _Place.STORED, copies=self._copies, copy_mode=copy_mode)
         if place is _Place.MEMORY:
             output.dataset = None if _is_plain(dataset) else dataset
         elif saves_inside:
@@ -250,28 +262,26 @@ class _Compiler:
             output.is_saved_apart = True
         return output
 
-    def _outputs(self, node: NodeLike, call: str, outputs: list[Output]) -> None:
-        """Add the tasks that follow the node's own, and note where its datasets are and when it is done."""
+    def _outputs(self, node: NodeLike, call: str, outputs: list[Output]) -> list[str]:
+        """Add the tasks that follow the node's own and note where its datasets are.
+
+        Returns:
+            The keys that tell that all is saved; none if nothing is.
+        """
         done = [call] if any(output.catalog for output in outputs) else []
         for index, output in enumerate(outputs):
             place = index if len(outputs) > 1 else None
             if output.stays:
                 self.edges[output.name] = (
-                    call if place is None else self._pick(node, call, output.name, index)
+                    call if place is None else self._pick(node, call, output.name, place)
                 )
             if output.is_saved_apart:
                 save = Save(self.context, node, output.name, self._catalog([output.name]), place)
                 done.append(self._task(output.name, save, [call], "save"))
-        if node.confirms and not self._saves_inside(node):
-            confirm = Confirm(self.context, node, "", self._catalog(node.confirms))
-            done = [self._task(node.name, confirm, done or [call], "confirm")]
-        self.done[node] = done
+        return done
 
     def _pick(self, node: NodeLike, call: str, name: str, index: int) -> str:
         return self._task(name, Pick(self.context, node, name, index), [call], "pick")
-
-    def _saves_inside(self, node: NodeLike) -> bool:
-        return self.context.is_async or inspect.isgeneratorfunction(node.func)
 
     # Catalogs and datasets
 
@@ -283,16 +293,18 @@ class _Compiler:
     def _copies(self) -> bool:
         return self.context.handover.copies
 
-    def _place(self, name: str) -> _Place:
-        if name not in self.places:
-            self.places[name] = _place(self.catalog.get(name))
-        return self.places[name]
+    def _entry(self, name: str) -> _Entry:
+        entry = self.entries.get(name)
+        if entry is None:
+            dataset = self.catalog.get(name)
+            entry = self.entries[name] = _Entry(dataset, _place(dataset), _copy_mode(dataset))
+        return entry
 
     def _catalog(self, names: Iterable[str]) -> CatalogLike:
         """The catalog itself, or where tasks leave this process one that has these datasets only."""
         if not self._leaves:
             return self.catalog
-        datasets = {name: self.catalog.get(name) for name in names}
+        datasets = {name: self._entry(name).dataset for name in names}
         return DataCatalog({name: dataset for name, dataset in datasets.items() if dataset is not None})
 
     def _hook_catalog(self, node: NodeLike) -> CatalogLike | None:
@@ -300,27 +312,10 @@ class _Compiler:
         if not self.hooks.for_nodes:
             return None
         names = dict.fromkeys((*node.inputs, *node.outputs))
-        return self._catalog(
-            name for name in names if not (self._place(name) is _Place.MEMORY and self._is_large(name))
-        )
+        return self._catalog([name for name in names if not self._is_large(self._entry(name))])
 
-    def _is_large(self, name: str) -> bool:
-        return _bytes(self.catalog.get(name)) > INLINE_BYTES
-
-    def _describe(self, node: NodeLike) -> None:
-        parents = [self.layers[parent] for parent in self.parents[node]]
-        self.layers[node] = layer = max(parents, default=0) + 1
-        stored = {name for name in (*node.inputs, *node.outputs) if self._place(name) is not _Place.MEMORY}
-        self.nodes.append(
-            NodePlan(
-                node.name,
-                layer,
-                loads=tuple(dict.fromkeys(name for name in node.inputs if name in stored)),
-                takes=tuple(dict.fromkeys(name for name in node.inputs if name not in stored)),
-                saves=tuple(name for name in node.outputs if name in stored),
-                keeps=tuple(name for name in node.outputs if name not in stored),
-            )
-        )
+    def _is_large(self, entry: _Entry) -> bool:
+        return self._leaves and entry.place is _Place.MEMORY and _bytes(entry.dataset) > INLINE_BYTES
 
 
 def _place(dataset: DatasetLike | None) -> _Place:

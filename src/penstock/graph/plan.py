@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from penstock._typing import NodeLike, PipelineLike
 
 LINES = 40
 """About what fits on a screen; `str(plan)` leaves out nodes beyond it, and says how many."""
@@ -61,8 +65,30 @@ class Plan:
     outputs: dict[str, str]
     """The key of each output of the pipeline that is in memory, by its name."""
     tasks: dict[str, TaskInfo]
-    nodes: list[NodePlan]
-    """In an order in which they may run."""
+    """What each key is."""
+    pipeline: PipelineLike
+    stored: frozenset[str]
+    """The datasets that keep their data outside of the process."""
+
+    @cached_property
+    def nodes(self) -> list[NodePlan]:
+        """What each node does, in an order in which they may run."""
+        return [
+            self._node_plan(node, layer)
+            for layer, nodes in enumerate(self.pipeline.grouped_nodes, start=1)
+            for node in nodes
+        ]
+
+    def _node_plan(self, node: NodeLike, layer: int) -> NodePlan:
+        inputs, outputs = dict.fromkeys(node.inputs), node.outputs
+        return NodePlan(
+            node.name,
+            layer,
+            loads=tuple(name for name in inputs if name in self.stored),
+            takes=tuple(name for name in inputs if name not in self.stored),
+            saves=tuple(name for name in outputs if name in self.stored),
+            keeps=tuple(name for name in outputs if name not in self.stored),
+        )
 
     def __str__(self) -> str:
         return "\n".join(self._lines())

@@ -148,7 +148,7 @@ class AbstractRunner:
         if handover.leaves_process:
             check_can_be_sent(pipeline, catalog, hooks)
         plan = self._compile(pipeline, catalog, hooks, run_id, handover)
-        self._log_start(plan)
+        self._log_start(pipeline, plan)
         progress.expect(plan)
         try:
             values = self._computed(plan, handover)
@@ -158,7 +158,7 @@ class AbstractRunner:
             self._log_resume(pipeline, catalog, progress.finished)
             raise
         seconds = time.perf_counter() - started
-        self._log.info("Pipeline finished: %d nodes in %.1f s", len(plan.nodes), seconds)
+        self._log.info("Pipeline finished: %d nodes in %.1f s", len(pipeline.nodes), seconds)
         return RunResult(
             {name: catalog[name] for name in sorted(pipeline.outputs())},
             producers={name: node.name for node in pipeline.nodes for name in node.outputs},
@@ -211,12 +211,12 @@ class AbstractRunner:
     def _log(self) -> logging.Logger:
         return logging.getLogger(type(self).__module__)
 
-    def _log_start(self, plan: Plan) -> None:
+    def _log_start(self, pipeline: PipelineLike, plan: Plan) -> None:
         if self._is_synchronous and not self.is_async:
             self._log.info(
                 "Each node loads and saves its datasets one after the other; is_async=True does it at once"
             )
-        self._log.info("Running %d nodes in %d tasks", len(plan.nodes), len(plan.graph))
+        self._log.info("Running %d nodes in %d tasks", len(pipeline.nodes), len(plan.graph))
 
     def _log_resume(self, pipeline: PipelineLike, catalog: CatalogLike, finished: set[str]) -> None:
         if not finished:
@@ -268,8 +268,8 @@ def checked_workers(max_workers: int | None) -> int:
 
 def useful_workers(max_workers: int, plan: Plan) -> int:
     """At most as many workers as nodes can run at once: one for each layer's first node, and one for every other."""
-    layers = max((node.layer for node in plan.nodes), default=1)
-    return max(1, min(max_workers, len(plan.nodes) - layers + 1))
+    layers = plan.pipeline.grouped_nodes
+    return max(1, min(max_workers, sum(map(len, layers)) - len(layers) + 1))
 
 
 def _give_back(plan: Plan, values: list[Deferred], catalog: CatalogLike) -> None:
