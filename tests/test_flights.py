@@ -373,7 +373,7 @@ def run_script(runner, folder):
     """The printed text of one run, started from a folder that has nothing to do with the project."""
     results = folder / "results"
     command = [sys.executable, SCRIPT, "--runner", runner, "--workers", "2", "--results", results]
-    finished = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=110, check=False)
+    finished = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=280, check=False)
     assert finished.returncode == 0, finished.stderr
     return finished.stdout, results
 
@@ -384,6 +384,7 @@ def sequential(tmp_path_factory):
 
 
 @needs_flights
+@pytest.mark.timeout(300)
 def test_the_script_tells_what_ran_and_where_the_results_are(sequential):
     printed, results = sequential
 
@@ -397,8 +398,9 @@ def test_the_script_tells_what_ran_and_where_the_results_are(sequential):
 
 
 @needs_flights
+@pytest.mark.timeout(300)
 def test_the_models_are_better_than_guessing(sequential):
-    """Not by much, which the README says, but in every score that a median can be asked for."""
+    """By a minute in the error, by half in finding the late flights: what the README says."""
     _, results = sequential
     report = json.loads((results / "scores.json").read_text())
 
@@ -410,6 +412,7 @@ def test_the_models_are_better_than_guessing(sequential):
 
 
 @needs_flights
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("runner", ["thread", "parallel", "dask"])
 def test_every_runner_gives_the_same_numbers_to_the_last_digit(runner, sequential, tmp_path):
     _, expected = sequential

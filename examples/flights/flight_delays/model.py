@@ -158,7 +158,7 @@ def _medians(matrix: np.ndarray) -> np.ndarray:
 
 
 def _least_absolute(
-    standard: np.ndarray, delay: np.ndarray, penalty: float, *, steps: int = 15
+    standard: np.ndarray, delay: np.ndarray, penalty: float, *, steps: int = 10
 ) -> np.ndarray:
     """Weights of least absolute deviations, intercept first.
 
