@@ -179,9 +179,10 @@ class WorkerEnd:
         take_news()
         task, handle_by_key = pickle.loads(dumped)
         self._task = str(task.func)
-        if not getattr(task.func, "reads", True):
-            return task, dict.fromkeys(handle_by_key)
-        return task, {key: _opened(handle) for key, handle in handle_by_key.items()}
+        reads = getattr(task.func, "reads", True)
+        return task, {
+            key: _opened(handle) if reads or handle.token else None for key, handle in handle_by_key.items()
+        }
 
     def dumps(self, result_and_origin: Any) -> bytes:
         """A result as a handle, with the news; an exception, which stands before its traceback, as it is."""
