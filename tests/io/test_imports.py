@@ -8,8 +8,16 @@ import penstock.io
 HEAVY = {"pandas", "numpy", "pyarrow", "dask", "distributed", "fsspec"}
 
 
+# The package's own __init__ imports the other layers; here it is left out, so that only this layer is seen.
+ALONE = f"""
+import sys, types
+sys.modules["penstock"] = types.ModuleType("penstock")
+sys.modules["penstock"].__path__ = {penstock.__path__!r}
+"""
+
+
 def imported_by(script):
-    script += "\nimport sys; print(*sys.modules)"
+    script = f"{ALONE}\n{script}\nprint(*sys.modules)"
     return set(
         subprocess.run(
             [sys.executable, "-c", script], capture_output=True, text=True, check=True

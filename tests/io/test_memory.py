@@ -8,7 +8,7 @@ import cloudpickle
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.io import DatasetError, MemoryDataset
@@ -34,6 +34,7 @@ def parts(value):
     return [value] if isinstance(value, set) else []
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_a_copy_is_equal_and_shares_nothing_that_can_be_changed(value):
     made = copied(value)
@@ -43,6 +44,7 @@ def test_a_copy_is_equal_and_shares_nothing_that_can_be_changed(value):
     assert not {id(part) for part in parts(made)} & {id(part) for part in parts(value)}
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_what_is_loaded_is_what_was_saved_and_belongs_to_the_reader(value):
     dataset = MemoryDataset(value)

@@ -208,10 +208,16 @@ def test_a_link_stays_a_link(tmp_path):
 
 
 @posix
-def test_a_device_is_written_and_not_replaced():
-    write(Path(os.devnull), b"gone")
+def test_a_pipe_is_written_and_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
 
-    assert Path(os.devnull).is_char_device()
+    with ThreadPoolExecutor(1) as pool:
+        received = pool.submit(pipe.read_bytes)
+        write(pipe, b"through")
+        assert pipe.is_fifo()
+
+    assert received.result() == b"through"
 
 
 def test_a_folder_is_not_replaced(tmp_path):

@@ -4,7 +4,7 @@ import fsspec
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.io import CSVDataset, DatasetError, ParquetDataset
@@ -20,6 +20,7 @@ COLUMNS = st.dictionaries(
 
 
 @pytest.mark.parametrize("kind", [CSVDataset, ParquetDataset])
+@settings(deadline=None)
 @given(columns=COLUMNS)
 def test_numbers_come_back(tmp_path_factory, kind, columns):
     """From Parquet to the last bit."""
