@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import inspect
 import logging
 import secrets
+import signal
 import socket
 import threading
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 import dask
 from dask.sizeof import sizeof
-from distributed import Client, Future, KilledWorker, as_completed, get_worker
+from distributed import Client, Future, KilledWorker, LocalCluster, as_completed, get_worker
 from distributed.deploy import Cluster
 
 from penstock.errors import ClusterError, NodeError, RunnerError
@@ -73,8 +77,9 @@ class DaskRunner(AbstractRunner):
     def get(self, graph: Mapping[str, Any], keys: Sequence[str]) -> Sequence[Data]:
         """The values of `keys`; when this raises, no task of the graph runs any more."""
         with contextlib.ExitStack() as stack:
-            client, _ = self._connected(stack)
-            values: Sequence[Data] = client.gather(_computed(client, graph, keys))
+            client, is_temporary = self._connected(stack)
+            futures = _computed(client, graph, keys, ends_with_cluster=is_temporary)
+            values: Sequence[Data] = client.gather(futures)
             return values
 
     def handover(self, listener: Listener | None = None) -> Handover:
@@ -86,7 +91,7 @@ class DaskRunner(AbstractRunner):
         with contextlib.ExitStack() as stack:
             client, is_temporary = self._connected(stack)
             with _subscribed(client, handover):
-                futures = _computed(client, plan.graph, plan.keys)
+                futures = _computed(client, plan.graph, plan.keys, ends_with_cluster=is_temporary)
             outputs = futures[: len(plan.outputs)]
             if is_temporary:
                 return [Here(value) for value in client.gather(outputs)]
@@ -97,19 +102,12 @@ class DaskRunner(AbstractRunner):
         if isinstance(self._client, Client):
             return _checked(self._client), False
         arguments = {"address": self._client} if self._client is not None else self._client_kwargs
-        is_temporary = _is_temporary(arguments)
-        arguments = {**(_local_defaults(arguments) if is_temporary else {}), **arguments}
-        try:
-            client = stack.enter_context(Client(**arguments, set_as_default=False))
-        except (OSError, TimeoutError) as error:
-            raise ClusterError(
-                f"No Dask scheduler answers ({error}); is the cluster up, and the address right?"
-            ) from error
-        if is_temporary:
-            _LOG.info(
-                "Local cluster of %d workers, dashboard at %s", len(client.nthreads()), client.dashboard_link
-            )
-        return client, is_temporary
+        if not _is_temporary(arguments):
+            return stack.enter_context(_client(arguments)), False
+        client = _started(arguments, stack)
+        workers = len(client.scheduler_info(n_workers=-1)["workers"])
+        _LOG.info("Local cluster of %d workers, dashboard at %s", workers, client.dashboard_link)
+        return client, True
 
     def _arguments(self) -> dict[str, Any]:
         given = {"client": self._client} if self._client is not None else {}
@@ -206,12 +204,56 @@ def _is_temporary(arguments: Mapping[str, Any]) -> bool:
     return not (arguments.get("address") or arguments.get("scheduler_file") or configured)
 
 
-def _local_defaults(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """A local cluster's dashboard listens on loopback only, as the cluster itself does."""
+def _client(arguments: Mapping[str, Any]) -> Client:
+    try:
+        return Client(**arguments, set_as_default=False)
+    except (OSError, TimeoutError) as error:
+        raise ClusterError(
+            f"No Dask scheduler answers ({error}); is the cluster up, and the address right?"
+        ) from error
+
+
+def _started(arguments: Mapping[str, Any], stack: contextlib.ExitStack) -> Client:
+    """A client of a new local cluster; both are closed by the stack.
+
+    A thread starts them, so that Ctrl-C finds a whole cluster to close and not half a one.
+    """
     if importlib.util.find_spec("bokeh") is None and arguments.get("dashboard_address"):
         raise ClusterError('The dashboard needs the package bokeh: pip install "penstock[dashboard]"')
+    with ThreadPoolExecutor(1, initializer=_block_interrupts) as thread:
+        starting = thread.submit(_start, arguments)
+        try:
+            cluster, client = starting.result()
+        except KeyboardInterrupt:
+            with contextlib.suppress(Exception):
+                for opened in reversed(starting.result()):
+                    opened.close()
+            raise
+    stack.callback(cluster.close)
+    stack.callback(client.close)
+    return client
+
+
+def _start(arguments: Mapping[str, Any]) -> tuple[LocalCluster, Client]:
+    of_client = inspect.signature(Client).parameters
+    given = {name: value for name, value in arguments.items() if name not in of_client}
     port = DASHBOARD_PORT if _is_free(DASHBOARD_PORT) else 0
-    return {"dashboard_address": f"127.0.0.1:{port}"}
+    # On loopback only, as the cluster itself.
+    cluster = LocalCluster(**{"dashboard_address": f"127.0.0.1:{port}", **given})
+    rest = {name: value for name, value in arguments.items() if name in of_client}
+    try:
+        return cluster, Client(**{**rest, "address": cluster}, set_as_default=False)
+    except BaseException:
+        cluster.close()
+        raise
+
+
+def _block_interrupts() -> None:
+    """Threads and processes started from this thread do not see Ctrl-C: the caller of `run` does, and closes them."""
+    if hasattr(signal, "pthread_sigmask"):
+        # Started later, it would let the signal through again (multiprocessing/resource_tracker.py).
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _is_free(port: int) -> bool:
@@ -250,14 +292,20 @@ def _forget_topic(topic: str, dask_scheduler: Any) -> None:
     dask_scheduler._broker._topics.pop(topic, None)
 
 
-def _computed(client: Client, graph: Mapping[str, Any], keys: Sequence[str]) -> list[Future]:
-    """Futures of the keys, all of them finished; when this raises, no task of the graph runs any more."""
+def _computed(
+    client: Client, graph: Mapping[str, Any], keys: Sequence[str], *, ends_with_cluster: bool
+) -> list[Future]:
+    """Futures of the keys, all of them finished; when this raises, no task of the graph runs any more.
+
+    Unless tasks end with the cluster, which is closed next and kills what still runs.
+    """
     small, kept = _scattered(client, graph)
     futures: list[Future] = client.get(small, list(keys), sync=False)
     try:
         _wait(client, futures)
     except BaseException:
-        _stop(client, futures, frozenset(small))
+        if not ends_with_cluster:
+            _stop(client, futures, frozenset(small))
         raise
     del kept
     return futures
