@@ -29,11 +29,11 @@ from penstock.errors import InvalidNodeError, MissingInputError
 from penstock.graph.handover import Handover, SameProcess
 from penstock.graph.keys import new_run, task_key
 from penstock.graph.plan import Plan, TaskInfo
+from penstock.graph.steps import Context
 from penstock.graph.work import (
     AsyncCall,
     Call,
     Confirm,
-    Context,
     Held,
     Input,
     Load,

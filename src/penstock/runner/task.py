@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.graph.compile import refuse_generators
 from penstock.graph.handover import SameProcess
-from penstock.graph.work import (
+from penstock.graph.steps import (
     Context,
     call_node,
     confirm_datasets,

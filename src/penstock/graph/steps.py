@@ -1,0 +1,133 @@
+"""The steps of a node, with their hooks: load its inputs, call it, save its outputs, confirm.
+
+`penstock.graph.work` takes them inside the tasks of a graph, `penstock.runner.Task` by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from penstock._typing import CatalogLike, Data, NodeLike
+    from penstock.graph.handover import Handover
+    from penstock.hooks import Hooks
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all work of one run shares."""
+
+    handover: Handover
+    run_id: str | None = None
+    is_async: bool = False
+
+
+def load_dataset(load: Callable[[str], Data], name: str, node: NodeLike, hooks: Hooks) -> Data:
+    """What `load` gives for the name, with its two hooks around it."""
+    if hooks.before_dataset_loaded is not None:
+        hooks.before_dataset_loaded(dataset_name=name, node=node)
+    data = load(name)
+    if hooks.after_dataset_loaded is not None:
+        hooks.after_dataset_loaded(dataset_name=name, data=data, node=node)
+    return data
+
+
+def save_dataset(
+    save: Callable[[str, Data], Data], name: str, data: Data, node: NodeLike, hooks: Hooks
+) -> Data:
+    """What `save` returns, with its two hooks around it."""
+    if hooks.before_dataset_saved is not None:
+        hooks.before_dataset_saved(dataset_name=name, data=data, node=node)
+    saved = save(name, data)
+    if hooks.after_dataset_saved is not None:
+        hooks.after_dataset_saved(dataset_name=name, data=data, node=node)
+    return saved
+
+
+def load_at_once(load: Callable[[str], Data], names: list[str]) -> dict[str, Data]:
+    """What `load` gives for each name, in as many threads."""
+    if not names:
+        return {}
+    with ThreadPoolExecutor(len(names)) as pool:
+        return dict(zip(names, pool.map(load, names), strict=True))
+
+
+def save_at_once(
+    save: Callable[[str, Data], Data], outputs: dict[str, Data], node: NodeLike, hooks: Hooks
+) -> dict[str, Data]:
+    """What `save` returned for each output, saved in as many threads; the hooks fire in this one."""
+    if not outputs:
+        return {}
+    with ThreadPoolExecutor(len(outputs)) as pool:
+        name_by_save: dict[Future[Data], str] = {}
+        for name, data in outputs.items():
+            if hooks.before_dataset_saved is not None:
+                hooks.before_dataset_saved(dataset_name=name, data=data, node=node)
+            name_by_save[pool.submit(save, name, data)] = name
+        saved = {}
+        for future in as_completed(name_by_save):
+            name = name_by_save[future]
+            saved[name] = future.result()
+            if hooks.after_dataset_saved is not None:
+                hooks.after_dataset_saved(dataset_name=name, data=outputs[name], node=node)
+    return saved
+
+
+def save_streams(
+    save: Callable[[str, Data], Data], streams: dict[str, Iterable[Data]], node: NodeLike, hooks: Hooks
+) -> None:
+    """Save the first chunk of each stream, then the second of each, until the shortest ends."""
+    for chunks in zip(*streams.values(), strict=False):
+        for name, chunk in zip(streams, chunks, strict=True):
+            save_dataset(save, name, chunk, node, hooks)
+
+
+def call_node(
+    node: NodeLike, inputs: dict[str, Data], catalog: CatalogLike | None, hooks: Hooks, context: Context
+) -> dict[str, Data]:
+    """The node's outputs by name; the three node hooks fire.
+
+    Raises:
+        TypeError: A `before_node_run` hook returned something else than a dict or None.
+    """
+    about: dict[str, Any] = {
+        "node": node,
+        "catalog": catalog,
+        "is_async": context.is_async,
+        "run_id": context.run_id,
+    }
+    if hooks.before_node_run is not None:
+        inputs |= _replacements(node, hooks.before_node_run(inputs=inputs.copy(), **about))
+    try:
+        outputs = node.run(inputs)
+    except Exception as error:
+        if hooks.on_node_error is not None:
+            hooks.on_node_error(error=error, inputs=inputs, **about)
+        raise
+    if hooks.after_node_run is not None:
+        hooks.after_node_run(inputs=inputs, outputs=outputs, **about)
+    return outputs
+
+
+def confirm_datasets(catalog: CatalogLike, node: NodeLike) -> None:
+    """Confirm the datasets that the node confirms, in their order."""
+    for name in node.confirms:
+        catalog.confirm(name)
+
+
+def _replacements(node: NodeLike, answers: Iterable[Any] | None) -> dict[str, Data]:
+    """Later answers win; pluggy lists the plugin that was registered first last."""
+    replacements: dict[str, Data] = {}
+    for answer in answers or ():
+        if answer is None:
+            continue
+        if not isinstance(answer, dict):
+            raise TypeError(
+                f"A before_node_run hook of node {node.name!r} returned a {type(answer).__name__}; "
+                "return a dict of the inputs to replace, or None"
+            )
+        replacements.update(answer)
+    return replacements
