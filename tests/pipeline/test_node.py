@@ -66,14 +66,16 @@ def test_dict_inputs_are_told_in_the_order_in_which_the_function_takes_them():
     assert made.inputs == ["L", "W", "H"]
 
 
-def test_changing_the_given_list_afterwards_does_not_change_the_node():
-    inputs = ["a"]
-    made = node(anything, inputs, "out")
+def test_changing_the_given_lists_afterwards_does_not_change_the_node():
+    inputs, outputs = ["a"], ["b", "c"]
+    made = node(lambda x: (x, x), inputs, outputs)
 
-    inputs.append("b")
-    made.inputs.append("c")
+    inputs.append("x")
+    outputs.append("y")
+    made.inputs.append("z")
 
     assert made.inputs == ["a"]
+    assert made.run({"a": 1}) == {"b": 1, "c": 1}
 
 
 @pytest.mark.parametrize(
@@ -167,6 +169,13 @@ def test_a_callable_object_is_named_after_its_class():
     made = node(Scaler(), "a", "b")
 
     assert made.name.startswith("Scaler__")
+
+
+@pytest.mark.parametrize(
+    "func", [str.upper, [].append, len, functools.lru_cache(abs), functools.partial(str.upper), int]
+)
+def test_everything_that_can_be_called_gets_an_automatic_name(func):
+    assert "__" in node(func, "a", "b").name
 
 
 def test_the_short_name_has_no_namespace_or_is_the_function_in_words():
@@ -337,11 +346,12 @@ def test_inputs_that_are_no_dict_are_refused():
         node(double, "a", "b").run([1])
 
 
-def test_a_result_without_an_output_is_told():
+@pytest.mark.parametrize("result", [1, 0])
+def test_a_result_without_an_output_is_told(result):
     made = node(double, "a", None, name="lost")
 
     with pytest.warns(UserWarning, match=r"'lost'.*'int'"):
-        assert made.run({"a": 1}) == {}
+        assert made.run({"a": result}) == {}
 
 
 def test_no_result_without_an_output_is_fine():

@@ -183,13 +183,13 @@ class Pipeline:
         """The nodes that have any of these tags."""
         return self._subset(selection.tagged(self, tags))
 
-    def only_nodes_with_namespaces(self, namespaces: Iterable[str]) -> Pipeline:
+    def only_nodes_with_namespaces(self, node_namespaces: Iterable[str]) -> Pipeline:
         """The nodes in any of these namespaces, or in namespaces inside them.
 
         Raises:
             SelectionError: No node is in some of them.
         """
-        return self._subset(selection.in_namespaces(self, _several(namespaces)))
+        return self._subset(selection.in_namespaces(self, _several(node_namespaces)))
 
     def only_nodes_with_inputs(self, *datasets: str) -> Pipeline:
         """The nodes that take any of these datasets; a bare name means all its formats.

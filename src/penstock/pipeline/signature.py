@@ -39,7 +39,8 @@ def identity(func: Callable[..., Any]) -> str:
     while isinstance(func, partial):
         func = func.func
     owner = func if hasattr(func, "__qualname__") else type(func)
-    return f"{owner.__module__}.{owner.__qualname__}"
+    # A method of a built-in type, such as `str.upper`, has no module.
+    return f"{getattr(owner, '__module__', '')}.{owner.__qualname__}"
 
 
 def bound_order(func: Callable[..., Any], inputs: Sequence[str] | dict[str, str]) -> tuple[str, ...]:
