@@ -193,7 +193,7 @@ class Hooks:
 
     def plugins(self) -> dict[str, object]:
         """The plugins that implement a node or dataset hook, by name, in the order of their registration."""
-        if not hasattr(self.manager, "list_name_plugin"):
+        if not isinstance(self.manager, PluginManager):
             return {}
         used = {id(plugin) for name in WORKER_HOOKS for plugin in _implementers(self.manager, name)}
         return {

@@ -143,6 +143,7 @@ class _Compiler:
         self.shared_loads: dict[str, str] = {}
         self.free: dict[str, str] = {}
         """The key of each large free input in memory."""
+        self.calls: dict[NodeLike, str] = {}
         self.done: dict[NodeLike, list[str]] = {}
         """The keys that tell that a node has saved all, beyond those whose values its readers take anyway."""
         self.entries: dict[str, _Entry] = {}
@@ -150,7 +151,7 @@ class _Compiler:
 
     def add(self, node: NodeLike) -> None:
         """Add the tasks of one node, after those of the nodes before it."""
-        waits = list(dict.fromkeys(key for parent in self.parents[node] for key in self.done[parent]))
+        waits = list(dict.fromkeys(key for parent in self.parents[node] for key in self._ends(parent, node)))
         inputs, keys = self._inputs(node, waits)
         kind = self._kind(node)
         outputs = [self._output(name, saves_inside=kind is not Call) for name in node.outputs]
@@ -158,12 +159,21 @@ class _Compiler:
         confirms = node.confirms
         if confirms and kind is not Call:
             call.confirms = self._catalog(confirms)
-        key = self._task(node.name, call, [*keys, *waits])
+        key = self.calls[node] = self._task(node.name, call, [*keys, *waits])
         done = self._outputs(node, key, outputs)
         if confirms and kind is Call:
             confirm = Confirm(self.context, node, "", self._catalog(confirms))
             done = [self._task(node.name, confirm, done or [key], "confirm")]
         self.done[node] = done
+
+    def _ends(self, parent: NodeLike, node: NodeLike) -> list[str]:
+        """The keys to wait for until all of a parent's work is done, beyond those whose values the node takes."""
+        if self.done[parent] or any(
+            name in self.edges for name in {*parent.outputs}.intersection(node.inputs)
+        ):
+            return self.done[parent]
+        # It reads what the parent made in another format, which the parent's value is not.
+        return [self.calls[parent]]
 
     def _kind(self, node: NodeLike) -> type[Call]:
         if self.context.is_async:
@@ -236,7 +246,7 @@ class _Compiler:
 
     def _free(self, name: str, dataset: DatasetLike | None, times: int) -> tuple[Input, str | None]:
         """A free input in memory: it goes with the task, or once into the graph if it is large and has far to go."""
-        dataset = dataset or MemoryDataset()
+        dataset = MemoryDataset() if dataset is None else dataset
         if not self._leaves or _bytes(dataset) <= INLINE_BYTES:
             return Input(name, times, dataset=dataset), None
         if name not in self.free:
@@ -255,7 +265,7 @@ class _Compiler:
         dataset, place, copy_mode = self._entry(name)
         output = Output(name, stays=place is not _Place.STORED, copies=self._copies, copy_mode=copy_mode)
         if place is _Place.MEMORY:
-            output.dataset = None if _is_plain(dataset) else dataset
+            output.dataset = None if is_plain(dataset) else dataset
         elif saves_inside:
             output.catalog = self._catalog([name])
         else:
@@ -321,12 +331,17 @@ class _Compiler:
 def _place(dataset: DatasetLike | None) -> _Place:
     if dataset is None:
         return _Place.MEMORY
-    if any(cls.__name__ == "CachedDataset" for cls in type(dataset).__mro__):
+    if is_cached(dataset):
         return _Place.CACHED
     return _Place.MEMORY if getattr(dataset, "_EPHEMERAL", False) else _Place.STORED
 
 
-def _is_plain(dataset: DatasetLike | None) -> bool:
+def is_cached(dataset: DatasetLike | None) -> bool:
+    """Whether it is a `CachedDataset`, ours or Kedro's."""
+    return any(cls.__name__ == "CachedDataset" for cls in type(dataset).__mro__)
+
+
+def is_plain(dataset: DatasetLike | None) -> bool:
     """Whether a copy mode says all of what a memory dataset does; otherwise its own `save` and `load` are called."""
     return dataset is None or type(dataset).__name__ == "MemoryDataset"
 

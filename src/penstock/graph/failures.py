@@ -10,6 +10,9 @@ import cloudpickle
 
 from penstock.errors import NodeError
 
+TEXT_LENGTH = 4_000
+"""Characters of the traceback that an exception on its way home shows in Dask's logs; it carries all of it."""
+
 
 class CarriedError(Exception):
     """An exception on its way home, in a form that survives every pickle.
@@ -25,7 +28,8 @@ class CarriedError(Exception):
         self.task, self.payload, self.text = task, payload, text
 
     def __str__(self) -> str:
-        return f"{self.task} failed:\n{self.text}"
+        # Dask puts another exception in the place of one whose text is longer than 10,000 characters.
+        return f"{self.task} failed:\n{self.text[-TEXT_LENGTH:]}"
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from penstock.graph.steps import (
     save_streams,
 )
 from penstock.hooks import NO_HOOKS, Hooks
-from penstock.io.memory import copied
+from penstock.io.memory import MemoryDataset, copied
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data, DatasetLike, NodeLike
@@ -55,6 +55,7 @@ class Work:
         """Do the work and tell the driver, or raise what went wrong with a note of where it did."""
         started = time.time()
         handover = self.context.handover
+        home = None
         try:
             result, seconds = self.do(values, hooks)
         except Exception as error:
@@ -62,7 +63,9 @@ class Work:
             home = handover.raised(error, str(self))
             if home is error:
                 raise
-            raise home from error
+        if home is not None:
+            # Raised here, where it has no context: Dask would pickle that, too, and may not be able to.
+            raise home
         if seconds is not None:
             handover.tell(Event(self.kind, self.node.name, self.dataset, handover.where(), started, *seconds))
         return result
@@ -226,8 +229,8 @@ class Output:
     stays: bool = False
     """Its readers take it from the graph, although it is saved."""
 
-    def give(self, data: Data) -> Data:
-        """What goes on in the graph."""
+    def give(self, data: Data, before: Data = None) -> Data:
+        """What goes on in the graph; `before` is what this gave for the chunk before, if any."""
         if self.is_saved_apart:
             return copied(data, self.copy_mode) if self.stays and self.copies else data
         if self.catalog is not None:
@@ -239,8 +242,15 @@ class Output:
                 f"{self.name}: node returned None, which cannot be saved; return data, or declare no output"
             )
         if self.dataset is not None:
-            return _held(self.dataset, data)
+            return _held(before.dataset if before is not None else self.dataset, data)
         return copied(data, self.copy_mode) if self.copies else data
+
+    def nothing(self) -> Data:
+        """What goes on in the graph of a stream without chunks: readers find the dataset as it was."""
+        if not self.stays:
+            return None
+        dataset = self.catalog[self.name] if self.catalog is not None else self.dataset
+        return Held(MemoryDataset() if dataset is None else dataset)
 
 
 @dataclass(eq=False)
@@ -303,10 +313,10 @@ class StreamCall(Call):
         output_by_name = {each.name: each for each in self.outputs}
 
         def save(name: str, chunk: Data) -> None:
-            last[name] = output_by_name[name].give(chunk)
+            last[name] = output_by_name[name].give(chunk, last.get(name))
 
         save_streams(save, outputs, self.node, hooks)
-        return [last.get(each.name) for each in self.outputs]
+        return [last[each.name] if each.name in last else each.nothing() for each in self.outputs]
 
 
 @dataclass(eq=False)

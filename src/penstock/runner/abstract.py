@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import dask.local
 
 from penstock.errors import RunnerError
-from penstock.graph.compile import check_inputs, compile_pipeline
+from penstock.graph.compile import check_inputs, compile_pipeline, is_cached, is_plain
 from penstock.graph.failures import CarriedError, unpacked
 from penstock.graph.handover import Handover, Listener, SameProcess
 from penstock.graph.keys import new_run
@@ -147,6 +147,7 @@ class AbstractRunner:
         handover = self.handover(progress)
         if handover.leaves_process:
             check_can_be_sent(pipeline, catalog, hooks)
+            _forget_caches(pipeline, catalog)
         plan = self._compile(pipeline, catalog, hooks, run_id, handover)
         self._log_start(pipeline, plan)
         progress.expect(plan)
@@ -245,6 +246,18 @@ class Here:
         return self.value
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """A value, taken out of the dataset that holds it, if one does."""
+
+    value: Deferred
+
+    def fetch(self) -> Data:
+        """The value."""
+        data = self.value.fetch()
+        return data.dataset.load() if isinstance(data, Held) else data
+
+
 def default_workers() -> int:
     """As many as there are processors; no more than Windows can wait for."""
     count = os.cpu_count() or 1
@@ -276,11 +289,23 @@ def _give_back(plan: Plan, values: list[Deferred], catalog: CatalogLike) -> None
     """Put the outputs in memory, which stand first among the values, into the catalog's datasets."""
     for name, value in zip(plan.outputs, values, strict=False):
         dataset = catalog[name]
-        if isinstance(dataset, MemoryDataset):
-            dataset.defer(value)
+        if isinstance(dataset, MemoryDataset) and is_plain(dataset):
+            dataset.defer(_Opened(value))
+            continue
+        data = value.fetch()
+        if isinstance(data, Held) and hasattr(dataset, "__dict__"):
+            # It was saved to a copy of this very dataset: once is enough.
+            vars(dataset).update(vars(data.dataset))
         else:
-            data = value.fetch()
             dataset.save(data.dataset.load() if isinstance(data, Held) else data)
+
+
+def _forget_caches(pipeline: PipelineLike, catalog: CatalogLike) -> None:
+    """Empty the caches, in this process, of what other processes are about to save."""
+    for name in (name for node in pipeline.nodes for name in node.outputs):
+        dataset: Any = catalog.get(name)
+        if is_cached(dataset):
+            dataset._cache.release()
 
 
 def _shown(value: Any) -> str:

@@ -1,0 +1,211 @@
+"""What tasks write down, wherever they run: the witness of order, time and place in tests of runners."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from penstock.hooks import hook_impl
+from penstock.io.dataset import AbstractDataset
+
+if TYPE_CHECKING:
+    from penstock._typing import CatalogLike, Data, NodeLike
+
+
+class Diary:
+    """Notes in a file: processes and threads append to it, the test reads it.
+
+    Args:
+        path: A file in a folder that all workers can write to.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = str(path)
+
+    def note(self, what: str, **details: Any) -> None:
+        """Append one note; a line so short is written whole, whoever else writes."""
+        line = json.dumps({"what": what, "at": time.time(), "process": os.getpid(), **details})
+        with Path(self.path).open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+
+    def noted(self, what: str, value: Data) -> Data:
+        """The value, after the note: for lambdas."""
+        self.note(what)
+        return value
+
+    def notes(self, *whats: str) -> list[dict[str, Any]]:
+        """The notes of these kinds, or all, in the order in which they were written."""
+        path = Path(self.path)
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        notes = [json.loads(line) for line in lines]
+        return [note for note in notes if not whats or note["what"] in whats]
+
+    def whats(self) -> list[str]:
+        """The kinds of all notes, in order."""
+        return [note["what"] for note in self.notes()]
+
+
+class Recorder:
+    """A plugin that notes each call of a node or dataset hook.
+
+    Args:
+        diary: Where it notes them.
+        name: Its name in the notes, to tell two plugins apart.
+    """
+
+    def __init__(self, diary: Diary, name: str = "recorder") -> None:
+        self.diary = diary
+        self.name = name
+
+    def _note(self, hook: str, node: NodeLike, **details: Any) -> None:
+        self.diary.note(hook, plugin=self.name, node=node.name, **details)
+
+    @hook_impl
+    def before_node_run(
+        self, node: NodeLike, catalog: CatalogLike, inputs: dict[str, Data], is_async: bool, run_id: str
+    ) -> None:
+        """Note it, and which of the node's datasets the catalog has."""
+        names = [name for name in (*node.inputs, *node.outputs) if name in catalog]
+        self._note(
+            "before_node_run", node, inputs=repr(inputs), is_async=is_async, run_id=run_id, names=names
+        )
+
+    @hook_impl
+    def after_node_run(self, node: NodeLike, inputs: dict[str, Data], outputs: dict[str, Data]) -> None:
+        """Note it."""
+        self._note("after_node_run", node, inputs=repr(inputs), outputs=sorted(outputs))
+
+    @hook_impl
+    def on_node_error(self, error: Exception, node: NodeLike, inputs: dict[str, Data]) -> None:
+        """Note it."""
+        self._note("on_node_error", node, error=repr(error), inputs=repr(inputs))
+
+    @hook_impl
+    def before_dataset_loaded(self, dataset_name: str, node: NodeLike) -> None:
+        """Note it."""
+        self._note("before_dataset_loaded", node, dataset=dataset_name)
+
+    @hook_impl
+    def after_dataset_loaded(self, dataset_name: str, data: Data, node: NodeLike) -> None:
+        """Note it."""
+        self._note("after_dataset_loaded", node, dataset=dataset_name, data=repr(data))
+
+    @hook_impl
+    def before_dataset_saved(self, dataset_name: str, data: Data, node: NodeLike) -> None:
+        """Note it."""
+        self._note("before_dataset_saved", node, dataset=dataset_name, data=repr(data))
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Data, node: NodeLike) -> None:
+        """Note it."""
+        self._note("after_dataset_saved", node, dataset=dataset_name, data=repr(data))
+
+
+class DiaryDataset(AbstractDataset):
+    """A stored dataset that notes what is done with it: `load x`, `save x`, `saved x`, `release x`, `confirm x`.
+
+    Args:
+        name: What it is called in the notes.
+        diary: Where it notes them; its file stands beside the diary's.
+        save_seconds: How long a save takes.
+        load_error: Raised by each load.
+        save_error: Raised by each save.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        diary: Diary,
+        *,
+        save_seconds: float = 0.0,
+        load_error: Exception | None = None,
+        save_error: Exception | None = None,
+    ) -> None:
+        self.name = name
+        self.diary = diary
+        self.save_seconds = save_seconds
+        self.load_error = load_error
+        self.save_error = save_error
+
+    @property
+    def path(self) -> Path:
+        """Where the data is."""
+        return Path(self.diary.path).with_name(f"{self.name.replace('@', '-')}.pickle")
+
+    def load(self) -> Data:
+        """The data."""
+        self.diary.note(f"load {self.name}")
+        if self.load_error is not None:
+            raise self.load_error
+        return pickle.loads(self.path.read_bytes())
+
+    def save(self, data: Data) -> None:
+        """Keep the data, when `save_seconds` have passed."""
+        self.diary.note(f"save {self.name}")
+        if self.save_error is not None:
+            raise self.save_error
+        time.sleep(self.save_seconds)
+        self.path.write_bytes(cloudpickle.dumps(data))
+        self.diary.note(f"saved {self.name}")
+
+    def confirm(self) -> None:
+        """Only noted."""
+        self.diary.note(f"confirm {self.name}")
+
+    def _exists(self) -> bool:
+        return self.path.exists()
+
+    def _release(self) -> None:
+        self.diary.note(f"release {self.name}")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"name": self.name}
+
+
+class ListDataset:
+    """A memory dataset of somebody's own kind, no class of Penstock: it gives the list of all that was saved to it."""
+
+    _EPHEMERAL = True
+
+    def __init__(self) -> None:
+        self.saved: list[Data] = []
+
+    def load(self) -> list[Data]:
+        """All that was saved, in order."""
+        return list(self.saved)
+
+    def save(self, data: Data) -> None:
+        """Append the data."""
+        self.saved = [*self.saved, data]
+
+    def exists(self) -> bool:
+        """Whether anything was saved."""
+        return bool(self.saved)
+
+    def release(self) -> None:
+        """Forget all."""
+        self.saved = []
+
+
+class CountsUp(Exception):  # noqa: N818 - a user's exception is named as the user likes
+    """An exception of two arguments that makes its own text, as many users write them."""
+
+    def __init__(self, name: str, count: int) -> None:
+        super().__init__(f"{name} counted to {count}")
+        self.name, self.count = name, count
+
+
+def fail(*_: Data) -> Data:
+    """Raise a `ValueError`."""
+    raise ValueError("too many turbines")
+
+
+def add_one(number: int) -> int:
+    """One more."""
+    return number + 1

@@ -1,0 +1,269 @@
+"""Promises about errors: they come home as themselves, say where they were raised, and end the run."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from typing import Any
+
+import pytest
+
+from penstock.errors import CannotSendError, DatasetError, DatasetNotFoundError, MissingInputError, NodeError
+from penstock.hooks import create_hook_manager, hook_impl
+from penstock.io import DataCatalog
+from penstock.pipeline import node, pipeline
+from penstock.testing.base import Base
+from penstock.testing.diary import CountsUp, Diary, DiaryDataset, add_one, fail
+
+
+class ErrorPromises(Base):
+    """A failure tells as much from another machine as from this process."""
+
+    def test_the_error_of_a_node_comes_home_with_its_type_and_text(self, runner: Any) -> None:
+        nodes = pipeline([node(fail, "a", "b", name="bad")])
+
+        with pytest.raises(ValueError, match="too many turbines") as caught:
+            runner.run(nodes, DataCatalog({"a": 1}))
+
+        assert type(caught.value) is ValueError
+        assert str(caught.value) == "too many turbines"
+
+    def test_notes_say_which_node_with_which_inputs_and_where(self, runner: Any) -> None:
+        """The traceback of a lambda in a large pipeline says neither."""
+        nodes = pipeline([node(fail, ["a", "c"], "b", name="bad")])
+
+        with pytest.raises(ValueError, match="turbines") as caught:
+            runner.run(nodes, DataCatalog({"a": 1, "c": 2}))
+
+        notes = "\n".join(notes_of(caught.value))
+        assert "'bad'" in notes
+        assert "a, c" in notes
+        assert "in fail" in notes + "".join(traceback.format_tb(caught.value.__traceback__))
+
+    def test_an_exception_that_makes_its_own_text_comes_home(self, runner: Any) -> None:
+        """Unpickled in the ordinary way it would be a `TypeError` about a missing argument."""
+
+        def count() -> None:
+            raise CountsUp("Ann", 3)
+
+        with pytest.raises(CountsUp, match="Ann counted to 3") as caught:
+            runner.run(pipeline([node(count, None, "b", name="bad")]), DataCatalog())
+
+        assert str(caught.value) == "Ann counted to 3"
+        assert caught.value.count == 3
+
+    def test_an_exception_that_cannot_be_pickled_comes_home_as_text(self, runner: Any) -> None:
+        class Locked(Exception):  # noqa: N818
+            def __init__(self, text: str) -> None:
+                super().__init__(text)
+                self.lock = threading.Lock()
+
+        def lock() -> None:
+            raise Locked("in the lock chamber")
+
+        with pytest.raises(
+            NodeError if self.leaves_process else Locked, match="in the lock chamber"
+        ) as caught:
+            runner.run(pipeline([node(lock, None, "b", name="bad")]), DataCatalog())
+
+        assert type(caught.value).__name__ == ("NodeError" if self.leaves_process else "Locked")
+        if self.leaves_process:
+            assert "'bad'" in str(caught.value)
+            assert "in lock\n" in str(caught.value)
+
+    def test_a_very_long_error_comes_home_whole(self, runner: Any) -> None:
+        """Schedulers cut what they carry; a validation report of a wide table has many lines."""
+        text = "x" * 50_000
+
+        def report() -> None:
+            raise LookupError(text)
+
+        with pytest.raises(LookupError) as caught:
+            runner.run(pipeline([node(report, None, "b", name="bad")]), DataCatalog())
+
+        assert caught.value.args == (text,)
+
+    def test_the_cause_of_an_error_comes_home(self, runner: Any) -> None:
+        def chain() -> None:
+            try:
+                int("water")
+            except ValueError as error:
+                raise RuntimeError("no power") from error
+
+        with pytest.raises(RuntimeError, match="no power") as caught:
+            runner.run(pipeline([node(chain, None, "b", name="bad")]), DataCatalog())
+
+        assert isinstance(caught.value.__cause__, ValueError)
+        assert "'water'" in str(caught.value.__cause__)
+
+    @pytest.mark.parametrize("work", ["load", "save"])
+    def test_a_dataset_that_fails_is_named(self, runner: Any, diary: Diary, work: str) -> None:
+        error = OSError("disk on fire")
+        catalog = DataCatalog(
+            {
+                "a": DiaryDataset("a", diary, load_error=error if work == "load" else None),
+                "b": DiaryDataset("b", diary, save_error=error if work == "save" else None),
+            }
+        )
+        catalog.save("a", 1)
+
+        with pytest.raises(DatasetError, match="disk on fire") as caught:
+            runner.run(pipeline([node(add_one, "a", "b", name="add")]), catalog)
+
+        assert str(caught.value).startswith("a: " if work == "load" else "b: ")
+        assert "'add'" in "\n".join(notes_of(caught.value))
+        assert isinstance(caught.value.__cause__, DatasetError | OSError)
+
+    def test_nothing_goes_on_when_a_run_has_failed(self, runner: Any, diary: Diary) -> None:
+        """Files that change after the error message are how half-done results get believed."""
+
+        def slow() -> int:
+            diary.note("slow begins")
+            time.sleep(0.3)
+            diary.note("slow ends")
+            return 1
+
+        def bad() -> None:
+            time.sleep(0.1)
+            raise ValueError("too many turbines")
+
+        nodes = pipeline(
+            [
+                node(bad, None, "never", name="bad"),
+                node(slow, None, "stored", name="slow"),
+                node(lambda never: diary.note("after bad"), "never", None, name="after"),
+                *[
+                    node(
+                        lambda x, number=number: diary.note(f"later {number}"),
+                        "stored",
+                        None,
+                        name=f"l{number}",
+                    )
+                    for number in range(3)
+                ],
+            ]
+        )
+        catalog = DataCatalog({"stored": DiaryDataset("stored", diary, save_seconds=0.3)})
+
+        with pytest.raises(ValueError, match="too many turbines"):
+            runner.run(nodes, catalog)
+
+        at_once = diary.whats()
+        time.sleep(0.7)
+        assert diary.whats() == at_once
+        assert at_once.count("slow begins") == at_once.count("slow ends")
+        assert at_once.count("save stored") == at_once.count("saved stored")
+        assert "after bad" not in at_once
+
+    def test_a_runner_runs_again_after_an_error(self, runner: Any) -> None:
+        catalog = DataCatalog({"a": 1})
+        with pytest.raises(ValueError, match="turbines"):
+            runner.run(pipeline([node(fail, "a", "b", name="bad")]), catalog)
+
+        result = runner.run(pipeline([node(add_one, "a", "b", name="good")]), catalog)
+
+        assert result["b"].load() == 2
+
+    # Refused before anything runs
+
+    def test_missing_inputs_are_all_named_before_anything_runs(self, runner: Any, diary: Diary) -> None:
+        nodes = pipeline(
+            [
+                node(lambda: diary.noted("ran", 1), None, "one", name="first"),
+                node(lambda x, y: x, ["companies", "params:rate"], "z", name="join"),
+            ]
+        )
+        catalog = DataCatalog({"company": 1})
+
+        with pytest.raises(MissingInputError, match=r"'companies', 'params:rate'.*DataCatalog") as caught:
+            runner.run(nodes, catalog)
+
+        assert isinstance(caught.value, ValueError)
+        assert "company" in str(caught.value)
+        assert diary.whats() == []
+
+    def test_a_dataset_to_confirm_that_the_catalog_lacks_is_an_error(self, runner: Any) -> None:
+        nodes = pipeline([node(lambda: 1, None, "a", name="make", confirms="nobody")])
+
+        with pytest.raises(DatasetNotFoundError, match="nobody"):
+            runner.run(nodes, DataCatalog())
+
+    def test_confirmation_comes_when_all_is_saved(self, runner: Any, diary: Diary) -> None:
+        """It marks a batch as done: a batch confirmed before its results are stored is lost by a crash."""
+        names = ("out", "batch")
+        catalog = DataCatalog({name: DiaryDataset(name, diary, save_seconds=0.1) for name in names})
+        nodes = pipeline([node(lambda: 1, None, "out", name="make", confirms=["batch", "out"])])
+
+        runner.run(nodes, catalog)
+
+        assert diary.whats() == ["save out", "saved out", "confirm batch", "confirm out"]
+
+    def test_generator_functions_are_refused_with_is_async(self, runner: Any, diary: Diary) -> None:
+        if not self.is_async:
+            pytest.skip("only where is_async is set")
+        a = DiaryDataset("a", diary)
+        nodes = pipeline([node(lambda a: (yield a), "a", "b", name="stream")])
+
+        with pytest.raises(ValueError, match="stream"):
+            runner.run(nodes, DataCatalog({"a": a}))
+
+        assert diary.whats() == []
+
+    def test_all_that_cannot_be_sent_is_named_with_the_reason(self, runner: Any, diary: Diary) -> None:
+        """One run tells of everything that has to be changed, and names the attribute to blame."""
+        self.skip_unless_sent()
+        lock = threading.Lock()
+
+        class Locked:
+            def __init__(self) -> None:
+                self.padlock = lock
+
+            @hook_impl
+            def before_node_run(self) -> None: ...
+
+        class Alone(DiaryDataset):
+            _SINGLE_PROCESS = True
+
+        unpicklable = DiaryDataset("x", diary)
+        unpicklable.connection = lock  # type: ignore[attr-defined]
+        nodes = pipeline(
+            [
+                node(lambda a: lock.locked(), "a", "x", name="takes_lock"),
+                node(lambda a: diary.noted("ran", 1), "a", "alone", name="good"),
+            ]
+        )
+        catalog = DataCatalog({"a": 1, "x": unpicklable, "alone": Alone("alone", diary)})
+
+        with pytest.raises(CannotSendError) as caught:
+            runner.run(nodes, catalog, create_hook_manager([Locked()]))
+
+        text = str(caught.value)
+        assert isinstance(caught.value, AttributeError)
+        assert len(caught.value.reason_by_name) == 4
+        for part in ("takes_lock", "'lock'", "connection", "padlock", "alone", "_SINGLE_PROCESS"):
+            assert part in text
+        assert "good" not in text
+        assert diary.whats() == []
+
+    def test_a_result_that_cannot_be_sent_is_an_error_that_names_it(self, runner: Any) -> None:
+        """It is found out only when it is made, and has to say who made it."""
+        self.skip_unless_sent()
+        nodes = pipeline(
+            [
+                node(threading.Lock, None, "lock", name="make_lock"),
+                node(lambda lock: 1, "lock", "b", name="use_lock"),
+                node(lambda b: threading.Lock(), "b", "out", name="make_another"),
+            ]
+        )
+
+        with pytest.raises(Exception, match=r"lock") as caught:
+            runner.run(nodes, DataCatalog())["out"].load()
+
+        assert "make_" in str(caught.value) + "\n".join(notes_of(caught.value))
+
+
+def notes_of(error: BaseException) -> list[str]:
+    """Its notes, on every version of Python."""
+    notes: list[str] = getattr(error, "__notes__", [])
+    return notes

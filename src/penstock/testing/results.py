@@ -1,0 +1,243 @@
+"""Promises about a run as a whole: what it gives back, releases, skips, logs, and does at the same time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from penstock.io import DataCatalog, MemoryDataset
+from penstock.pipeline import node, pipeline
+from penstock.testing.base import Base
+from penstock.testing.diary import Diary, DiaryDataset, add_one, fail
+
+
+class ResultPromises(Base):
+    """What a run gives back, and what it leaves behind."""
+
+    def test_the_result_tells_who_made_what_when_and_where(self, runner: Any, diary: Diary) -> None:
+        def slow(b: int) -> tuple[int, int]:
+            time.sleep(0.05)
+            return b, b
+
+        began = time.time()
+        catalog = DataCatalog({"a": 1, "b": DiaryDataset("b", diary, save_seconds=0.05)})
+        nodes = pipeline(
+            [
+                node(add_one, "a", "b", name="first"),
+                node(slow, "b", ["c", "d"], name="second"),
+            ]
+        )
+
+        result = runner.run(nodes, catalog)
+
+        assert result.producers == {"b": "first", "c": "second", "d": "second"}
+        assert [record.node for record in result.records] == ["first", "second"]
+        first, second = result.records
+        assert first.save_seconds >= 0.05
+        assert second.call_seconds >= 0.05
+        assert began - 1 <= first.start <= second.start <= time.time() + 1
+        assert result.seconds >= 0.1
+        assert first.worker
+        assert result.run_id
+
+    def test_runs_have_ids_of_their_own(self, runner: Any) -> None:
+        nodes, catalog = pipeline([node(add_one, "a", "b")]), DataCatalog({"a": 1})
+
+        ids = {runner.run(nodes, catalog).run_id for _ in range(2)}
+
+        assert len(ids) == 2
+
+    def test_finished_nodes_are_logged_and_counted(
+        self, runner: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        nodes = pipeline([node(add_one, "a", "b", name="first"), node(add_one, "b", "c", name="second")])
+
+        with caplog.at_level(logging.INFO):
+            runner.run(nodes, DataCatalog({"a": 1}))
+
+        module = type(runner).__module__
+        lines = [record.getMessage() for record in caplog.records if record.name == module]
+        done = [line for line in lines if "Completed" in line]
+        assert ["first" in done[0], "second" in done[1]] == [True, True]
+        assert ["1 of 2" in done[0], "2 of 2" in done[1]] == [True, True]
+
+    def test_a_failed_run_says_where_to_resume(self, runner: Any, caplog: pytest.LogCaptureFixture) -> None:
+        """What is in memory is lost by then, so the hint goes back to the last thing that is stored."""
+        nodes = pipeline(
+            [
+                node(add_one, "a", "b", name="first"),
+                node(add_one, "b", "c", name="second"),
+                node(fail, "c", "d", name="third"),
+            ]
+        )
+
+        with pytest.raises(ValueError, match="turbines"):
+            runner.run(nodes, DataCatalog({"a": 1}))
+
+        warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+        assert any('--from-nodes "first"' in text for text in warnings)
+
+    def test_a_run_that_fails_at_once_says_that_no_nodes_ran(
+        self, runner: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with pytest.raises(ValueError, match="turbines"):
+            runner.run(pipeline([node(fail, "a", "b", name="bad")]), DataCatalog({"a": 1}))
+
+        assert any("No nodes ran" in record.getMessage() for record in caplog.records)
+
+    # Release
+
+    def test_datasets_are_released_when_their_last_reader_is_done(self, runner: Any, diary: Diary) -> None:
+        """A memory of the driver is finite; free inputs and outputs belong to the caller."""
+        catalog = DataCatalog({name: DiaryDataset(name, diary) for name in "abcd"})
+        catalog.save("a", 1)
+        nodes = pipeline(
+            [
+                node(add_one, "a", "b", name="n1"),
+                node(add_one, "b", "c", name="n2"),
+                node(lambda b, c: b + c, ["b", "c"], "d", name="n3"),
+            ]
+        )
+
+        runner.run(nodes, catalog)
+
+        released = [what for what in diary.whats() if what.startswith("release")]
+        assert sorted(released) == ["release b", "release c"]
+        assert diary.whats().index("release b") > diary.whats().index("load c")
+
+    def test_each_spelling_of_a_transcoded_dataset_is_released(self, runner: Any, diary: Diary) -> None:
+        x_a, x_b = DiaryDataset("x@a", diary), DiaryDataset("x@b", diary)
+        x_b.save(5)
+        nodes = pipeline([node(lambda: 1, None, "x@a", name="write"), node(add_one, "x@b", "y", name="read")])
+
+        runner.run(nodes, DataCatalog({"x@a": x_a, "x@b": x_b}))
+
+        released = [what for what in diary.whats() if what.startswith("release")]
+        assert sorted(released) == ["release x@a", "release x@b"]
+        assert diary.whats().index("release x@b") > diary.whats().index("load x@b")
+
+    def test_a_failed_node_releases_nothing(self, runner: Any, diary: Diary) -> None:
+        catalog = DataCatalog({name: DiaryDataset(name, diary) for name in "ab"})
+        catalog.save("a", 1)
+        nodes = pipeline([node(add_one, "a", "b", name="good"), node(fail, "b", "c", name="bad")])
+
+        with pytest.raises(ValueError, match="turbines"):
+            runner.run(nodes, catalog)
+
+        assert not [what for what in diary.whats() if what.startswith("release")]
+
+    def test_an_error_in_a_release_comes_to_the_caller(self, runner: Any, diary: Diary) -> None:
+        class Stuck(DiaryDataset):
+            def _release(self) -> None:
+                raise LookupError("stuck")
+
+        nodes = pipeline([node(add_one, "a", "b"), node(add_one, "b", "c")])
+
+        with pytest.raises(Exception, match="stuck"):
+            runner.run(nodes, DataCatalog({"a": 1, "b": Stuck("b", diary)}))
+
+    # What need not run
+
+    def test_only_missing_outputs_skips_what_is_stored(self, runner: Any, diary: Diary) -> None:
+        catalog = DataCatalog({"a": 1, "b": DiaryDataset("b", diary), "d": DiaryDataset("d", diary)})
+        nodes = pipeline(
+            [
+                node(lambda a: diary.noted("n1", a), "a", "b", name="n1"),
+                node(lambda b: diary.noted("n2", b), "b", "c", name="n2"),
+                node(lambda c: diary.noted("n3", c), "c", "d", name="n3"),
+            ]
+        )
+        catalog.save("b", 10)
+
+        result = runner.run(nodes, catalog, None, None, True)  # noqa: FBT003 - the contract: usable positionally
+
+        assert [what for what in diary.whats() if what.startswith("n")] == ["n2", "n3"]
+        assert result["d"].load() == 10
+        assert runner.run(nodes, catalog, only_missing_outputs=True) == {}
+
+    def test_run_only_missing_starts_from_data_in_memory(self, runner: Any, diary: Diary) -> None:
+        """A notebook's `clean` is put into the catalog; what would make it is not run."""
+        catalog = DataCatalog({"raw": 1, "clean": MemoryDataset(5), "model": DiaryDataset("model", diary)})
+        nodes = pipeline(
+            [
+                node(fail, "raw", "loaded", name="load"),
+                node(fail, "loaded", "clean", name="clean"),
+                node(add_one, "clean", "model", name="train"),
+            ]
+        )
+
+        result = runner.run_only_missing(nodes, catalog)
+
+        assert result["model"].load() == 6
+        assert [record.node for record in result.records] == ["train"]
+
+    # At the same time
+
+    def test_independent_nodes_run_at_the_same_time(self, runner: Any, diary: Diary) -> None:
+        if not self.runs_nodes_at_once:
+            pytest.skip("runs one node at a time")
+
+        def meet(_: int, me: str, other: str) -> bool:
+            """Wait until the other one has begun, which it never does if it waits for this one to end."""
+            diary.note(me)
+            until = time.time() + 20
+            while other not in diary.whats() and time.time() < until:
+                time.sleep(0.01)
+            return other in diary.whats()
+
+        nodes = pipeline(
+            [
+                node(lambda a: meet(a, "x", "y"), "a", "met_x", name="x"),
+                node(lambda a: meet(a, "y", "x"), "a", "met_y", name="y"),
+            ]
+        )
+
+        result = runner.run(nodes, DataCatalog({"a": 1}))
+
+        assert [dataset.load() for dataset in result.values()] == [True, True]
+
+    def test_two_runs_at_the_same_time_keep_apart(self, runner: Any) -> None:
+        """A web service or a notebook with threads uses one runner for all."""
+        nodes = pipeline([node(add_one, "a", "b", name="x"), node(lambda b: b * 10, "b", "c", name="y")])
+        found: dict[int, int] = {}
+
+        def run(number: int) -> None:
+            for _ in range(3):
+                found[number] = runner.run(nodes, DataCatalog({"a": number}))["c"].load()
+
+        threads = [threading.Thread(target=run, args=(number,)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert found == {0: 10, 1: 20, 2: 30}
+
+    def test_a_long_chain_runs(self, runner: Any) -> None:
+        """No recursion over the user's graph."""
+        nodes = pipeline([node(add_one, f"d{k}", f"d{k + 1}", name=f"n{k}") for k in range(60)])
+
+        assert runner.run(nodes, DataCatalog({"d0": 0}))["d60"].load() == 60
+
+    def test_the_plan_tells_what_would_run_and_runs_nothing(self, runner: Any, diary: Diary) -> None:
+        catalog = DataCatalog({"a": 1, "b": DiaryDataset("b", diary)})
+        nodes = pipeline(
+            [
+                node(lambda a: diary.note("ran"), "a", "b", name="first"),
+                node(add_one, "b", "c", name="second"),
+            ]
+        )
+
+        text = str(runner.plan(nodes, catalog))
+
+        assert "first" in text
+        assert "second" in text
+        assert diary.whats() == []
+        assert "c" not in catalog
+
+    def test_its_repr_names_its_class(self, runner: Any) -> None:
+        assert type(runner).__qualname__ in repr(runner)

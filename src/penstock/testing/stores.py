@@ -1,0 +1,199 @@
+"""Promises about stores: what is written to them, when, and what a reader finds there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.errors import DatasetError
+from penstock.io import CachedDataset, DataCatalog, MemoryDataset, TextDataset
+from penstock.pipeline import node, pipeline
+from penstock.testing.base import Base
+from penstock.testing.diary import Diary, DiaryDataset, ListDataset, add_one
+
+
+class StorePromises(Base):
+    """A reader gets what the store gives back."""
+
+    def test_a_stored_intermediate_is_read_back_from_the_store(self, runner: Any, tmp_path: Path) -> None:
+        """The next node gets what the store returns, not what the node returned: a CSV forgets dtypes."""
+
+        class Stripped(TextDataset):
+            def load(self) -> Any:
+                return super().load().strip()
+
+        catalog = DataCatalog({"text": Stripped(str(tmp_path / "text.txt"))})
+        nodes = pipeline(
+            [
+                node(lambda: "  water  ", None, "text", name="write"),
+                node(lambda text: [text], "text", "seen", name="read"),
+            ]
+        )
+
+        result = runner.run(nodes, catalog)
+
+        assert result["seen"].load() == ["water"]
+
+    def test_each_reader_loads_a_stored_dataset_for_itself(self, runner: Any, tmp_path: Path) -> None:
+        """An iterator or an open handle that two nodes share would be half used up by the other one."""
+
+        class Lines(TextDataset):
+            def load(self) -> Any:
+                return iter(super().load().splitlines())
+
+        Lines(str(tmp_path / "lines.txt")).save("a\nb\nc")
+        catalog = DataCatalog({"lines": Lines(str(tmp_path / "lines.txt"))})
+        nodes = pipeline([node(list, "lines", name, name=name) for name in ("x", "y")])
+
+        result = runner.run(nodes, catalog)
+
+        assert [dataset.load() for dataset in result.values()] == [["a", "b", "c"]] * 2
+
+    def test_a_transcoded_dataset_is_written_by_one_and_read_by_the_other(
+        self, runner: Any, tmp_path: Path
+    ) -> None:
+        class Shouted(TextDataset):
+            def load(self) -> Any:
+                return super().load().upper()
+
+        path = str(tmp_path / "text.txt")
+        catalog = DataCatalog({"text@plain": TextDataset(path), "text@loud": Shouted(path)})
+        nodes = pipeline(
+            [
+                node(lambda: "water", None, "text@plain", name="write"),
+                node(lambda text: text + "!", "text@loud", "seen", name="read"),
+            ]
+        )
+
+        result = runner.run(nodes, catalog)
+
+        assert result["seen"].load() == "WATER!"
+
+    def test_a_node_starts_after_all_that_its_parents_save(self, runner: Any, diary: Diary) -> None:
+        """A node may read a file that a parent writes, without saying so."""
+        catalog = DataCatalog({"stored": DiaryDataset("stored", diary, save_seconds=0.2)})
+        nodes = pipeline(
+            [
+                node(lambda: (1, 2), None, ["kept", "stored"], name="parent"),
+                node(lambda kept: diary.noted("child", kept), "kept", "end", name="child"),
+            ]
+        )
+
+        runner.run(nodes, catalog)
+
+        assert diary.whats() == ["save stored", "saved stored", "child"]
+
+    def test_a_node_starts_after_a_parent_whose_format_it_does_not_read_from(
+        self, runner: Any, diary: Diary
+    ) -> None:
+        """The link between two spellings of a dataset is one of order, even if the data takes another way."""
+        stored = DiaryDataset("x@file", diary)
+        stored.save("old")
+        catalog = DataCatalog({"x@memory": MemoryDataset(), "x@file": stored})
+
+        def parent() -> str:
+            stored.save("new")
+            return "new"
+
+        nodes = pipeline(
+            [node(parent, None, "x@memory", name="parent"), node(str.upper, "x@file", "seen", name="child")]
+        )
+
+        result = runner.run(nodes, catalog)
+
+        assert result["seen"].load() == "NEW"
+
+    def test_a_cached_dataset_is_loaded_once_for_all_its_readers(self, runner: Any, diary: Diary) -> None:
+        source = DiaryDataset("source", diary)
+        source.save([1])
+        catalog = DataCatalog({"source": CachedDataset(source)})
+        nodes = pipeline(
+            [node(lambda source: source, "source", f"out_{number}", name=f"n{number}") for number in range(4)]
+        )
+
+        result = runner.run(nodes, catalog)
+
+        assert [dataset.load() for dataset in result.values()] == [[1]] * 4
+        assert diary.whats().count("load source") == 1
+
+    def test_a_cached_output_of_a_second_run_is_that_of_the_second_run(
+        self, runner: Any, diary: Diary
+    ) -> None:
+        """What the driver remembers of the first run must not hide what a worker has saved since."""
+        catalog = DataCatalog({"a": 1, "b": CachedDataset(DiaryDataset("b", diary))})
+        nodes = pipeline([node(add_one, "a", "b")])
+        first = runner.run(nodes, catalog)["b"].load()
+        catalog["a"].save(10)
+
+        second = runner.run(nodes, catalog)["b"].load()
+
+        assert (first, second) == (2, 11)
+
+    def test_a_cached_intermediate_is_written_through(self, runner: Any, diary: Diary) -> None:
+        stored = DiaryDataset("b", diary)
+        catalog = DataCatalog({"a": 1, "b": CachedDataset(stored)})
+        nodes = pipeline([node(add_one, "a", "b"), node(add_one, "b", "c")])
+
+        result = runner.run(nodes, catalog)
+
+        assert (stored.load(), result["c"].load()) == (2, 3)
+
+    # Streams
+
+    def test_a_generator_is_saved_chunk_by_chunk(self, runner: Any, diary: Diary) -> None:
+        """A stream that does not fit into memory is never put together."""
+        self.skip_if_async()
+        catalog = DataCatalog({"x": DiaryDataset("x", diary), "y": DiaryDataset("y", diary)})
+
+        def stream() -> Iterator[tuple[int, int]]:
+            for number in range(2):
+                diary.note(f"yield {number}")
+                yield number, -number
+
+        runner.run(pipeline([node(stream, None, ["x", "y"], name="stream")]), catalog)
+
+        chunk = ["save x", "saved x", "save y", "saved y"]
+        assert diary.whats() == ["yield 0", *chunk, "yield 1", *chunk]
+
+    def test_memory_keeps_the_last_chunk_of_a_generator(self, runner: Any) -> None:
+        self.skip_if_async()
+
+        def stream() -> Iterator[int]:
+            yield from (1, 2, 3)
+
+        nodes = pipeline([node(stream, None, "last", name="stream"), node(add_one, "last", "seen")])
+
+        assert runner.run(nodes, DataCatalog())["seen"].load() == 4
+
+    def test_a_dataset_of_the_users_own_kind_gets_every_chunk(self, runner: Any) -> None:
+        self.skip_if_async()
+
+        def stream() -> Iterator[int]:
+            yield from (1, 2, 3)
+
+        nodes = pipeline([node(stream, None, "all", name="stream"), node(sum, "all", "seen")])
+
+        assert runner.run(nodes, DataCatalog({"all": ListDataset()}))["seen"].load() == 6
+
+    def test_a_generator_that_yields_nothing_leaves_memory_empty(self, runner: Any) -> None:
+        """Nothing was saved; its reader must not be handed a None that nobody made."""
+        self.skip_if_async()
+
+        def stream() -> Iterator[int]:
+            yield from ()
+
+        nodes = pipeline([node(stream, None, "none", name="stream"), node(str, "none", "seen", name="read")])
+
+        with pytest.raises(DatasetError, match="none"):
+            runner.run(nodes, DataCatalog())
+
+    def test_lists_of_ordinary_functions_are_saved_whole(self, runner: Any, diary: Diary) -> None:
+        catalog = DataCatalog({"x": DiaryDataset("x", diary)})
+
+        runner.run(pipeline([node(lambda: [1, 2, 3], None, "x", name="make")]), catalog)
+
+        assert catalog.load("x") == [1, 2, 3]
+        assert diary.whats().count("save x") == 1
