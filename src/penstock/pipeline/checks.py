@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -45,21 +45,26 @@ def check_datasets(nodes: Iterable[Node]) -> None:
         ConfirmNotUniqueError: A dataset is confirmed twice.
     """
     nodes = list(nodes)
-    spelled = set(chain.from_iterable((*node.inputs, *node.outputs) for node in nodes))
+    spelled = set(chain.from_iterable(chain(node._input_names, node._output_names) for node in nodes))
     both = used_both_ways(spelled)
     if both:
         problem = f"datasets that are used with {SEPARATOR!r} and a format, and without one"
         raise InvalidPipelineError(problem, both, "Give every use a format, or none")
-    produced = _claimed_twice((base, node.name) for node in nodes for base in node._output_bases)
+    produced = _claimed_twice(nodes, lambda node: node._output_bases)
     if produced:
         raise OutputNotUniqueError(produced)
-    confirmed = _claimed_twice((base, node.name) for node in nodes for base in base_names(node.confirms))
+    confirmed = _claimed_twice(nodes, lambda node: base_names(node.confirms))
     if confirmed:
         raise ConfirmNotUniqueError(confirmed)
 
 
-def _claimed_twice(claims: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+def _claimed_twice(nodes: list[Node], claims: Callable[[Node], tuple[str, ...]]) -> dict[str, list[str]]:
+    count = Counter(chain.from_iterable(map(claims, nodes)))
+    if len(count) == count.total():
+        return {}
     nodes_by_dataset: dict[str, list[str]] = {}
-    for dataset, node in claims:
-        nodes_by_dataset.setdefault(dataset, []).append(node)
-    return {name: nodes for name, nodes in sorted(nodes_by_dataset.items()) if len(nodes) > 1}
+    for node in nodes:
+        for name in claims(node):
+            if count[name] > 1:
+                nodes_by_dataset.setdefault(name, []).append(node.name)
+    return dict(sorted(nodes_by_dataset.items()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Links:
     """The direct parents and children of every node, by name; nobody is listed twice."""
 
-    parents: Mapping[str, list[str]]
+    parents: Mapping[str, tuple[str, ...]]
     children: Mapping[str, list[str]]
 
 
@@ -24,11 +24,11 @@ def link(nodes: Iterable[Node]) -> Links:
     """The links between nodes; whoever produces a dataset in any format feeds all that take it in any format."""
     nodes = list(nodes)
     producers = {base: node.name for node in nodes for base in node._output_bases}
-    parents: dict[str, list[str]] = {}
+    parents: dict[str, tuple[str, ...]] = {}
     children: dict[str, list[str]] = {node.name: [] for node in nodes}
     for node in nodes:
-        feeding = dict.fromkeys(producers[base] for base in node._input_bases if base in producers)
-        parents[node.name] = list(feeding)
+        feeding = tuple(dict.fromkeys([producers[base] for base in node._input_bases if base in producers]))
+        parents[node.name] = feeding
         for parent in feeding:
             children[parent].append(node.name)
     return Links(parents, children)
@@ -58,7 +58,7 @@ def layers(links: Links) -> list[list[str]]:
     return found
 
 
-def reachable(start: Iterable[str], neighbours: Mapping[str, list[str]]) -> set[str]:
+def reachable(start: Iterable[str], neighbours: Mapping[str, Sequence[str]]) -> set[str]:
     """The nodes at the start, and all that are met going from neighbour to neighbour."""
     seen = set(start)
     ahead = list(seen)

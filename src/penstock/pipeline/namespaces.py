@@ -34,7 +34,7 @@ def top_level(node: Node) -> str | None:
 
 
 def grouped(
-    ordered: Iterable[Node], parents: Mapping[str, list[str]], *, by_namespace: bool
+    ordered: Iterable[Node], parents: Mapping[str, Sequence[str]], *, by_namespace: bool
 ) -> list[GroupedNodes]:
     """The groups in the order of their first nodes; a node outside all namespaces is a group of its own.
 
@@ -58,7 +58,7 @@ def grouped(
 
 
 def reentries(
-    ordered: Sequence[Node], parents: Mapping[str, list[str]]
+    ordered: Sequence[Node], parents: Mapping[str, Sequence[str]]
 ) -> Iterator[tuple[str, list[str], str]]:
     """The namespaces that are left and entered again, once for each link over which that happens.
 
@@ -113,7 +113,7 @@ def _left(entered: Mapping[str, int], outside: Mapping[str, int], behind: int) -
 
 
 def _way_round(
-    start: str, namespace: str, parents: Mapping[str, list[str]], inside: Mapping[str, Mapping[str, int]]
+    start: str, namespace: str, parents: Mapping[str, Sequence[str]], inside: Mapping[str, Mapping[str, int]]
 ) -> list[str]:
     after: dict[str, str | None] = {start: None}
     ahead = deque([start])
