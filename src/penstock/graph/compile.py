@@ -18,7 +18,8 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -137,13 +138,15 @@ class _Compiler:
         self.tasks: dict[str, TaskInfo] = {}
         self.pipeline = pipeline
         self.parents = pipeline.node_dependencies
-        self.readers = Counter(name for node in pipeline.nodes for name in set(node.inputs))
+        self.readers = Counter([name for node in pipeline.nodes for name in dict.fromkeys(node.inputs)])
         self.edges: dict[str, str] = {}
         """The key whose value is the dataset, for each dataset that is handed over in the graph."""
+        self.handed_over: dict[str, Input] = {}
         self.shared_loads: dict[str, str] = {}
         self.free: dict[str, str] = {}
         """The key of each large free input in memory."""
-        self.calls: dict[NodeLike, str] = {}
+        self.kinds: dict[int, type[Call]] = {}
+        self.waited_for: set[str] = set()
         self.done: dict[NodeLike, list[str]] = {}
         """The keys that tell that a node has saved all, beyond those whose values its readers take anyway."""
         self.entries: dict[str, _Entry] = {}
@@ -151,50 +154,45 @@ class _Compiler:
 
     def add(self, node: NodeLike) -> None:
         """Add the tasks of one node, after those of the nodes before it."""
-        waits = list(dict.fromkeys(key for parent in self.parents[node] for key in self._ends(parent, node)))
+        done = self.done
+        waits = list(dict.fromkeys([key for parent in self.parents[node] for key in done[parent]]))
         inputs, keys = self._inputs(node, waits)
-        kind = self._kind(node)
+        kind = self._kind(node.func)
         outputs = [self._output(name, saves_inside=kind is not Call) for name in node.outputs]
         call = kind(self.context, node, "", inputs, outputs, self._hook_catalog(node))
         confirms = node.confirms
         if confirms and kind is not Call:
             call.confirms = self._catalog(confirms)
-        key = self.calls[node] = self._task(node.name, call, [*keys, *waits])
-        done = self._outputs(node, key, outputs)
+        key = self._task(node.name, call, [*keys, *waits])
+        done[node] = self._outputs(node, key, outputs)
         if confirms and kind is Call:
             confirm = Confirm(self.context, node, "", self._catalog(confirms))
-            done = [self._task(node.name, confirm, done or [key], "confirm")]
-        self.done[node] = done
+            done[node] = [self._task(node.name, confirm, done[node] or [key], "confirm")]
 
-    def _ends(self, parent: NodeLike, node: NodeLike) -> list[str]:
-        """The keys to wait for until all of a parent's work is done, beyond those whose values the node takes."""
-        if self.done[parent] or any(
-            name in self.edges for name in {*parent.outputs}.intersection(node.inputs)
-        ):
-            return self.done[parent]
-        # It reads what the parent made in another format, which the parent's value is not.
-        return [self.calls[parent]]
-
-    def _kind(self, node: NodeLike) -> type[Call]:
+    def _kind(self, func: Callable[..., Any]) -> type[Call]:
         if self.context.is_async:
             return AsyncCall
-        return StreamCall if inspect.isgeneratorfunction(node.func) else Call
+        # By identity, since a callable need not be hashable; the pipeline keeps it alive.
+        kind = self.kinds.get(id(func))
+        if kind is None:
+            kind = self.kinds[id(func)] = StreamCall if inspect.isgeneratorfunction(func) else Call
+        return kind
 
     def plan(self) -> Plan:
         """All that was added."""
-        waited_for = {key for task in self.graph.values() for key in task.dependencies}
         outputs = {
             name: self.edges[name]
             for name in sorted(self.pipeline.outputs())
             if name in self.edges and self._entry(name).place is _Place.MEMORY
         }
         keys = dict.fromkeys(outputs.values())
-        keys.update(dict.fromkeys(key for key in self.graph if key not in waited_for))
+        keys.update(dict.fromkeys(key for key in self.graph if key not in self.waited_for))
         stored = frozenset(name for name, entry in self.entries.items() if entry.place is not _Place.MEMORY)
         return Plan(self.graph, list(keys), outputs, self.tasks, self.pipeline, stored)
 
     def _task(self, name: str, work: Work, arguments: list[str], kind: str = "") -> str:
         key = task_key(name, self.run, len(self.graph), kind)
+        self.waited_for.update(arguments)
         self.graph[key] = Task(key, work, *map(TaskRef, arguments), **self.common)
         self.tasks[key] = TaskInfo(kind or "call", work.node.name, work.dataset)
         return key
@@ -212,46 +210,53 @@ class _Compiler:
     # How a node's task comes by its inputs
 
     def _inputs(self, node: NodeLike, waits: list[str]) -> tuple[list[Input], list[str]]:
-        """The inputs, and the keys whose values the task is called with."""
-        times = Counter(node.inputs)
-        keys = dict.fromkeys(self.edges[name] for name in times if name in self.edges)
-        before = [*keys, *waits]
-        inputs = []
-        for name in times:
-            each, key = self._input(name, node, before, times[name])
+        """The inputs, and the keys whose values the task is called with: those of the inputs that the graph gives, in order."""
+        names = node.inputs
+        unique = dict.fromkeys(names)
+        before = [*(self.edges[name] for name in unique if name in self.edges), *waits]
+        inputs, keys = [], []
+        for name in unique:
+            each, key = self._input(name, node, before)
+            if len(unique) < len(names):
+                each = replace(each, times=names.count(name))
+            inputs.append(each)
             if key is not None:
-                keys.setdefault(key)
-            inputs.append((each, key))
-        positions = {key: position for position, key in enumerate(keys)}
-        for each, key in inputs:
-            if key is not None:
-                each.position = positions[key]
-        return [each for each, _ in inputs], list(keys)
+                keys.append(key)
+        return inputs, keys
 
-    def _input(self, name: str, node: NodeLike, before: list[str], times: int) -> tuple[Input, str | None]:
-        dataset, place, copy_mode = self._entry(name)
+    def _input(self, name: str, node: NodeLike, before: list[str]) -> tuple[Input, str | None]:
         key = self.edges.get(name)
-        if place is _Place.CACHED:
-            key = key or self._shared_load(name, node, before)
-            return Input(name, times, copies=self._copies, copy_mode=copy_mode), key
         if key is not None:
-            copies = self._copies and (self.readers[name] > 1 or self.context.handover.may_repeat)
-            return Input(name, times, copies=copies, copy_mode=copy_mode), key
+            return self._handed_over(name), key
+        dataset, place, copy_mode = self._entry(name)
         if place is _Place.MEMORY:
-            return self._free(name, dataset, times)
+            return self._free(name, dataset)
+        if place is _Place.CACHED:
+            key = self._shared_load(name, node, before)
+            return Input(name, is_given=True, copies=self._copies, copy_mode=copy_mode), key
         if self.context.is_async:
-            return Input(name, times, catalog=self._catalog([name])), None
-        load = Load(self.context, node, name, self._catalog([name]), times)
-        return Input(name, times, is_loaded=True), self._task(name, load, before, "load")
+            return Input(name, catalog=self._catalog([name])), None
+        load = Load(self.context, node, name, self._catalog([name]), node.inputs.count(name))
+        return Input(name, is_given=True, is_loaded=True), self._task(name, load, before, "load")
 
-    def _free(self, name: str, dataset: DatasetLike | None, times: int) -> tuple[Input, str | None]:
+    def _handed_over(self, name: str) -> Input:
+        """How every reader comes by a dataset that a node of this run hands over."""
+        each = self.handed_over.get(name)
+        if each is None:
+            _, place, copy_mode = self._entry(name)
+            is_shared = self.readers[name] > 1 or place is _Place.CACHED or self.context.handover.may_repeat
+            each = Input(name, is_given=True, copies=self._copies and is_shared, copy_mode=copy_mode)
+            self.handed_over[name] = each
+        return each
+
+    def _free(self, name: str, dataset: DatasetLike | None) -> tuple[Input, str | None]:
         """A free input in memory: it goes with the task, or once into the graph if it is large and has far to go."""
         dataset = MemoryDataset() if dataset is None else dataset
         if not self._leaves or _bytes(dataset) <= INLINE_BYTES:
-            return Input(name, times, dataset=dataset), None
+            return Input(name, dataset=dataset), None
         if name not in self.free:
             self.free[name] = self._data(name, Held(dataset))
-        return Input(name, times), self.free[name]
+        return Input(name, is_given=True), self.free[name]
 
     def _shared_load(self, name: str, node: NodeLike, before: list[str]) -> str:
         if name not in self.shared_loads:
@@ -278,7 +283,7 @@ class _Compiler:
         Returns:
             The keys that tell that all is saved; none if nothing is.
         """
-        done = [call] if any(output.catalog for output in outputs) else []
+        done = [call] if any(_ends_with_call(output) for output in outputs) else []
         for index, output in enumerate(outputs):
             place = index if len(outputs) > 1 else None
             if output.stays:
@@ -326,6 +331,14 @@ class _Compiler:
 
     def _is_large(self, entry: _Entry) -> bool:
         return self._leaves and entry.place is _Place.MEMORY and _bytes(entry.dataset) > INLINE_BYTES
+
+
+def _ends_with_call(output: Output) -> bool:
+    """Whether a reader of an output has to wait for the node although it does not take the node's value.
+
+    It was saved inside the node's task, or is read in another format, which the value is not.
+    """
+    return output.catalog is not None or (output.stays and "@" in output.name)
 
 
 def _place(dataset: DatasetLike | None) -> _Place:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from penstock._typing import NodeLike, PipelineLike
@@ -15,8 +15,7 @@ LINES = 40
 """About what fits on a screen; `str(plan)` leaves out nodes beyond it, and says how many."""
 
 
-@dataclass(frozen=True)
-class TaskInfo:
+class TaskInfo(NamedTuple):
     """What one key of the graph is."""
 
     kind: str

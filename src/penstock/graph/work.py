@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import itertools
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -176,8 +177,8 @@ class Input:
     name: str
     times: int = 1
     """How often the node names it: hooks fire as often."""
-    position: int = -1
-    """Where its value stands among those that the task is called with; -1: it is not among them."""
+    is_given: bool = False
+    """The graph gives its value: the task is called with it."""
     dataset: DatasetLike | None = None
     """Loaded inside the task: a free input that is in memory, or, with `is_async`, a stored one."""
     is_loaded: bool = False
@@ -188,13 +189,16 @@ class Input:
     catalog: CatalogLike | None = None
     """Loads it by name, inside the task."""
 
-    def take(self, values: tuple[Data, ...]) -> Data:
-        """The value, kept apart from everybody else's."""
+    def take(self, value: Data) -> Data:
+        """The value, kept apart from everybody else's.
+
+        Args:
+            value: What the graph gives; None if it does not.
+        """
         if self.catalog is not None:
             return self.catalog.load(self.name)
         if self.dataset is not None:
             return _loaded(self.name, self.dataset)
-        value = values[self.position]
         if isinstance(value, Held):
             return _loaded(self.name, value.dataset)
         return copied(value, self.copy_mode) if self.copies else value
@@ -284,13 +288,20 @@ class Call(Work):
 
     def taken(self, values: tuple[Data, ...], hooks: Hooks) -> dict[str, Data]:
         """The node's inputs by name."""
-        return {each.name: self._taken(each, values, hooks) for each in self.inputs}
+        if hooks.for_datasets:
+            return {each.name: self._taken(each, value, hooks) for each, value in self._paired(values)}
+        return {each.name: each.take(value) for each, value in self._paired(values)}
 
-    def _taken(self, each: Input, values: tuple[Data, ...], hooks: Hooks) -> Data:
-        if each.is_loaded or not hooks.for_datasets:
-            return each.take(values)
+    def _paired(self, values: tuple[Data, ...]) -> Iterator[tuple[Input, Data]]:
+        """Each input with what the graph gives for it; the values beyond these only said that the task may start."""
+        given = iter(values)
+        return ((each, next(given) if each.is_given else None) for each in self.inputs)
+
+    def _taken(self, each: Input, value: Data, hooks: Hooks) -> Data:
+        if each.is_loaded:
+            return each.take(value)
         for _ in range(each.times):
-            data = load_dataset(lambda _: each.take(values), each.name, self.node, hooks)
+            data = load_dataset(lambda _: each.take(value), each.name, self.node, hooks)
         return data
 
     def given(self, outputs: dict[str, Data], hooks: Hooks) -> list[Data]:
@@ -325,8 +336,8 @@ class AsyncCall(Call):
 
     def taken(self, values: tuple[Data, ...], hooks: Hooks) -> dict[str, Data]:
         """The node's inputs by name."""
-        input_by_name = {each.name: each for each in self.inputs}
-        return load_at_once(lambda name: self._taken(input_by_name[name], values, hooks), list(input_by_name))
+        paired = {each.name: (each, value) for each, value in self._paired(values)}
+        return load_at_once(lambda name: self._taken(*paired[name], hooks), list(paired))
 
     def given(self, outputs: dict[str, Data], hooks: Hooks) -> list[Data]:
         """What goes on in the graph, one for each output, in their order."""
