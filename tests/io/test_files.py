@@ -9,7 +9,7 @@ import fsspec
 import pandas as pd
 import pytest
 from fsspec.implementations.local import LocalFileSystem
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.io import CSVDataset, DatasetError, JSONDataset, ParquetDataset, PickleDataset, TextDataset
@@ -207,7 +207,6 @@ class TestAnyFileDataset:
             assert raw.read(2) in {b"\x1f\x8b", b"BZ", b"\xfd7", b"PK"}
 
 
-@settings(deadline=None)
 @given(text=st.text())
 def test_every_text_comes_back(tmp_path_factory, text):
     dataset = TextDataset(
@@ -255,7 +254,6 @@ def test_a_text_that_its_encoding_cannot_say_leaves_the_old_file(tmp_path):
     assert dataset.load() == "old"
 
 
-@settings(deadline=None)
 @given(value=JSON.filter(lambda value: value is not None))
 def test_every_json_value_comes_back(tmp_path_factory, value):
     dataset = JSONDataset(tmp_path_factory.getbasetemp() / "json")

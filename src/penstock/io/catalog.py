@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import io
 import logging
 import re
 import threading
@@ -11,11 +10,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle
-
 from penstock.errors import CannotSendError, DatasetAlreadyExistsError, DatasetError, DatasetNotFoundError
 from penstock.io.dataset import is_dataset
 from penstock.io.memory import MemoryDataset
+from penstock.sending import why_not_sendable
 
 if TYPE_CHECKING:
     from penstock._typing import Data, DatasetLike
@@ -235,29 +233,17 @@ class SharedMemoryDataCatalog(DataCatalog):
         Raises:
             CannotSendError: some cannot, each with its reason; it is an AttributeError.
         """
-        reasons = {name: why_not_sendable(dataset) for name, dataset in self.items()}
+        reasons = {name: _why_not_sendable(dataset) for name, dataset in self.items()}
         reason_by_name = {name: reason for name, reason in reasons.items() if reason}
         if reason_by_name:
             raise CannotSendError(reason_by_name)
 
 
-def why_not_sendable(dataset: DatasetLike) -> str | None:
-    """Why the dataset cannot go to another process; None when it can. What it holds is not copied for the answer."""
-    if getattr(dataset, "_SINGLE_PROCESS", False):
-        return f"{type(dataset).__name__} is marked _SINGLE_PROCESS"
+def _why_not_sendable(dataset: DatasetLike) -> str | None:
     if isinstance(dataset, MemoryDataset) and dataset.deferred is not None:
-        # It came from another process, and pickling it would bring it here.
+        # The value came from another process, and pickling it would bring it here.
         return None
-    try:
-        cloudpickle.dump(dataset, _Nowhere(), protocol=5, buffer_callback=lambda _: None)
-    except Exception as error:  # noqa: BLE001 - a user's __reduce__ raises what it likes
-        return f"{type(error).__name__}: {error}"
-    return None
-
-
-class _Nowhere(io.RawIOBase):
-    def write(self, data: Any) -> int:
-        return len(data)
+    return why_not_sendable(dataset)
 
 
 @contextmanager

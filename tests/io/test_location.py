@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from penstock.io.location import Location, locate
+
+
+def located(filepath, **options):
+    return locate(filepath, options, read_options={}, write_options={})
+
+
+@pytest.mark.parametrize(
+    "filepath",
+    ["/data/x.csv", Path("/data/x.csv"), "file:///data/x.csv", "local:///data/x.csv", "/data/other/../x.csv"],
+    ids=repr,
+)
+def test_a_local_file_has_one_absolute_path(filepath):
+    assert located(filepath) == Location(str(Path("/data/x.csv").absolute()), is_local=True)
+
+
+@pytest.mark.parametrize(
+    "url", ["s3://bucket/x", "simplecache::s3://bucket/x", "memory://x", "zip://a::/data/x.zip"]
+)
+def test_everything_else_is_a_url_for_fsspec_as_it_is(url):
+    assert located(url, anon=True) == Location(url, is_local=False, options={"anon": True})
+
+
+@pytest.mark.parametrize("filepath", [None, 3, ["x"]], ids=repr)
+def test_a_path_is_a_text_or_a_path(filepath):
+    with pytest.raises(TypeError):
+        located(filepath)
+
+
+def test_options_are_not_shown():
+    assert "hunter22" not in repr(located("s3://bucket/x", secret="hunter22"))
+
+
+def test_two_readers_of_one_file_in_memory_do_not_move_each_other():
+    """fsspec opens one and the same object for all of them."""
+    fsspec.filesystem("memory").pipe_file("/shared", b"content")
+    location = located("memory://shared")
+
+    with location.read() as first, location.read() as second:
+        start = first.read(3)
+        assert second.read() == b"content"
+        assert start + first.read() == b"content"
+
+
+def test_a_file_is_closed_when_the_reader_is_done(tmp_path):
+    (tmp_path / "file").write_bytes(b"content")
+
+    with located(tmp_path / "file").read() as file:
+        pass
+
+    assert file.closed
+
+
+def test_a_folder_is_told_from_a_file(tmp_path):
+    (tmp_path / "file").touch()
+    fsspec.filesystem("memory").pipe_file("/told/file", b"")
+
+    answers = [
+        located(path).is_folder()
+        for path in (tmp_path, tmp_path / "file", "memory://told", "memory://told/file")
+    ]
+
+    assert answers == [True, False, True, False]
+
+
+def test_releasing_a_url_reaches_the_cache_of_the_file_and_of_its_folder():
+    forgotten = []
+
+    class Remembering(fsspec.AbstractFileSystem):
+        protocol = "forgetful"
+
+        def invalidate_cache(self, path=None):
+            forgotten.append(path)
+
+    fsspec.register_implementation("forgetful", Remembering, clobber=True)
+
+    located("forgetful://folder/file").forget()
+
+    assert forgotten == ["folder/file", "folder"]
