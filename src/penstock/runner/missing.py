@@ -6,6 +6,8 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from penstock.pipeline.transcoding import base_name
+
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, DatasetLike, NodeLike, PipelineLike
 
@@ -80,7 +82,7 @@ def missing_outputs(pipeline: PipelineLike, catalog: CatalogLike) -> PipelineLik
     wanted = [name for name in pipeline.outputs() if not _has_data(catalog, name)]
     found: set[str] = set()
     while wanted:
-        node = producer_by_dataset.get(_base(wanted.pop()))
+        node = producer_by_dataset.get(base_name(wanted.pop()))
         if node is None or node.name in found:
             continue
         found.add(node.name)
@@ -104,7 +106,7 @@ def resume_nodes(pipeline: PipelineLike, catalog: CatalogLike, finished: set[str
     nodes = [node for node in pipeline.nodes if node.name in names]
     while nodes:
         for name in nodes.pop().inputs:
-            producer = producer_by_dataset.get(_base(name))
+            producer = producer_by_dataset.get(base_name(name))
             if producer is not None and producer.name not in names and _is_lost(name, catalog):
                 names.add(producer.name)
                 nodes.append(producer)
@@ -116,8 +118,5 @@ def _is_lost(name: str, catalog: CatalogLike) -> bool:
 
 
 def _producers(pipeline: PipelineLike) -> dict[str, NodeLike]:
-    return {_base(name): node for node in pipeline.nodes for name in node.outputs}
+    return {base_name(name): node for node in pipeline.nodes for name in node.outputs}
 
-
-def _base(name: str) -> str:
-    return name.partition("@")[0]
