@@ -39,7 +39,7 @@ class FileDataset(AbstractDataset):
         filepath: What was given, as text. It may hold credentials; `repr` hides them.
 
     Raises:
-        ValueError: `fs_args` asks for appending.
+        DatasetError: `fs_args` asks for appending.
     """
 
     _SAVE_ARGS: ClassVar[Mapping[str, Any]] = {}

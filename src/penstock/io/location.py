@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
+from penstock.errors import DatasetError
 from penstock.io.replace import replaced_file, replaced_object
 
 
@@ -115,7 +116,7 @@ def locate(
         write_options: As in `Location`; a `mode` is left out.
 
     Raises:
-        ValueError: a mode asks for appending; a save replaces the file.
+        DatasetError: a mode asks for appending; a save replaces the file.
     """
     url = os.fspath(filepath)
     for prefix in ("file://", "local://"):
@@ -129,7 +130,7 @@ def locate(
 
 def _without_mode(options: Mapping[str, Any]) -> dict[str, Any]:
     if set(options.get("mode", "")) & set("ax+"):
-        raise ValueError(f"a save replaces the whole file: mode {options['mode']!r} cannot be had")
+        raise DatasetError(f"A save replaces the whole file: mode {options['mode']!r} cannot be had")
     return {name: value for name, value in options.items() if name != "mode"}
 
 

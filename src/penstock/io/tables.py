@@ -45,8 +45,8 @@ class CSVDataset(FileDataset):
         if not isinstance(data, (pandas.DataFrame, pandas.Series)):
             raise TypeError(f"a CSVDataset saves a pandas DataFrame; got a {type(data).__name__}")
         if "w" not in self._save_args.get("mode", "w"):
-            raise DatasetError(
-                f"A save replaces the whole file: mode {self._save_args['mode']!r} cannot be had"
+            raise ValueError(
+                f"a save replaces the whole file: mode {self._save_args['mode']!r} cannot be had"
             )
         arguments = self._arguments(self._save_text, self._save_args, self._location.write_options)
         data.to_csv(file, **{**arguments, "mode": "wb"})
@@ -90,9 +90,7 @@ class ParquetDataset(FileDataset):
         if not isinstance(data, _pandas(self).DataFrame):
             raise TypeError(f"a ParquetDataset saves a pandas DataFrame; got a {type(data).__name__}")
         if self._save_args.get("partition_cols"):
-            raise DatasetError(
-                "ParquetDataset saves one file, which is replaced whole: partition_cols cannot be had"
-            )
+            raise ValueError("a save replaces one file whole: partition_cols cannot be had")
         data.to_parquet(file, **self._save_args)
 
 
