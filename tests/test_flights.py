@@ -353,15 +353,16 @@ def small_report():
 
 
 def test_the_picture_is_saved_whole_or_not_at_all(tmp_path):
-    picture = PNGDataset(tmp_path / "deep" / "delays.png", dpi=20)
+    file = tmp_path / "deep" / "delays.png"
+    picture = PNGDataset(file, save_args={"dpi": 20})
     picture.save(draw(*small_report()))
-    before = picture.filepath.read_bytes()
+    before = file.read_bytes()
 
     with pytest.raises(DatasetError, match="savefig"):
         picture.save("no figure")
 
     assert picture.load().shape == (150, 240, 4)
-    assert [file.read_bytes() for file in picture.filepath.parent.iterdir()] == [before]
+    assert [each.read_bytes() for each in file.parent.iterdir()] == [before]
 
 
 def test_what_is_missing_is_named_with_the_way_to_get_it():

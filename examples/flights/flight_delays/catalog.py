@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import matplotlib.image
 
-from penstock.io import AbstractDataset, CSVDataset, DataCatalog, JSONDataset, ParquetDataset
+from penstock.io import CSVDataset, DataCatalog, FileDataset, JSONDataset, ParquetDataset
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +44,7 @@ def create_catalog(results: Path) -> DataCatalog:
             "flights_joined": ParquetDataset(filepath=results / "flights_joined.parquet"),
             "predictions": ParquetDataset(filepath=results / "predictions.parquet"),
             "scores": JSONDataset(filepath=results / "scores.json", save_args={"indent": 2}),
-            "picture": PNGDataset(results / "delays.png", dpi=100),
+            "picture": PNGDataset(results / "delays.png", save_args={"dpi": 100}),
             **{f"params:{name}": value for name, value in PARAMETERS.items()},
         }
     )
@@ -63,32 +62,15 @@ def data_folder() -> Path:
     return Path(found.origin).parent / "data"
 
 
-class PNGDataset(AbstractDataset):
+class PNGDataset(FileDataset):
     """A picture: a Matplotlib figure when it is saved, an array of pixels (rows, columns, channels) when loaded.
 
-    This is all that a dataset of one's own takes. The base class logs, turns errors into `DatasetError`, and lets
-    every runner use it.
+    This is all that a dataset of one's own takes. The base class finds the file wherever fsspec reaches, replaces it whole
+    or not at all, turns errors into `DatasetError`, and lets every runner use it.
     """
 
-    def __init__(self, filepath: Path, dpi: int) -> None:
-        self.filepath, self.dpi = Path(filepath), dpi
+    def _read(self, file: IO[bytes]) -> np.ndarray:
+        return matplotlib.image.imread(file)
 
-    def load(self) -> np.ndarray:
-        """The pixels, from 0 to 1."""
-        return matplotlib.image.imread(self.filepath)
-
-    def save(self, data: Figure) -> None:
-        """Replace the picture. A reader sees the old one or the new one, never half: it is drawn under another name."""
-        self.filepath.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self.filepath.with_name(f".{self.filepath.name}.{os.getpid()}")
-        try:
-            data.savefig(unfinished, format="png", dpi=self.dpi)
-            unfinished.replace(self.filepath)
-        finally:
-            unfinished.unlink(missing_ok=True)
-
-    def _exists(self) -> bool:
-        return self.filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self.filepath), "dpi": self.dpi}
+    def _write(self, data: Figure, file: IO[bytes]) -> None:
+        data.savefig(file, format="png", **self._save_args)

@@ -6,7 +6,7 @@ from penstock.errors import DatasetAlreadyExistsError, DatasetError, DatasetNotF
 from penstock.io.cached import CachedDataset
 from penstock.io.catalog import DataCatalog, SharedMemoryDataCatalog
 from penstock.io.dataset import AbstractDataset
-from penstock.io.files import JSONDataset, PickleDataset, TextDataset
+from penstock.io.files import FileDataset, JSONDataset, PickleDataset, TextDataset
 from penstock.io.memory import MemoryDataset
 from penstock.io.tables import CSVDataset, ParquetDataset
 
@@ -18,6 +18,7 @@ __all__ = [
     "DatasetAlreadyExistsError",
     "DatasetError",
     "DatasetNotFoundError",
+    "FileDataset",
     "JSONDataset",
     "MemoryDataset",
     "ParquetDataset",

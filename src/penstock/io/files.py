@@ -25,6 +25,9 @@ _TEXT_OPTIONS = frozenset({"encoding", "errors", "newline"})
 class FileDataset(AbstractDataset):
     """One file in one format; a subclass says how the format is read and written.
 
+    It gives `_read(file)` and `_write(data, file)`, which find their options in `self._load_args` and `self._save_args`.
+    The file is open in binary, whole when it is read, and nobody sees it before `_write` has returned.
+
     Args:
         filepath: A path (`~` is the home, a relative path starts at the current folder), or any URL of fsspec.
             Folders on the way are made.
