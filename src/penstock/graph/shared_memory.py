@@ -178,8 +178,9 @@ class WorkerEnd:
         """A task with its inputs."""
         take_news()
         task, handle_by_key = pickle.loads(dumped)
-        self._task = str(task.func)
-        reads = getattr(task.func, "reads", True)
+        work = getattr(task, "func", task)
+        self._task = str(work)
+        reads = getattr(work, "reads", True)
         return task, {
             key: _opened(handle) if reads or handle.token else None for key, handle in handle_by_key.items()
         }

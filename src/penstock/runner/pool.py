@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
+from multiprocessing.util import Finalize
 from typing import Any
 
 import loky
@@ -20,7 +21,8 @@ from penstock.errors import NodeError
 IDLE_SECONDS = 30.0
 """How long an idle worker waits for another run before it goes."""
 
-_idle: list[loky.ProcessPoolExecutor] = []
+_idle: list[tuple[int, loky.ProcessPoolExecutor]] = []
+"""Pools, each with the process that started it: a fork of that process cannot use it."""
 _idle_lock = threading.Lock()
 
 
@@ -87,18 +89,41 @@ def leased(max_workers: int) -> Iterator[Lease]:
 
 def _take(max_workers: int) -> loky.ProcessPoolExecutor:
     with _idle_lock:
-        for executor in _idle:
-            if executor._max_workers >= max_workers:
-                _idle.remove(executor)
+        for entry in _idle.copy():
+            owner, executor = entry
+            if executor._flags.broken:
+                # A worker was killed since the last run.
+                _idle.remove(entry)
+            elif owner == os.getpid() and executor._max_workers >= max_workers:
+                _idle.remove(entry)
                 return executor
-    # The same hashes in every worker, so that nodes that partition by hash agree.
-    seed = {"PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0")}
-    return loky.ProcessPoolExecutor(max_workers, timeout=IDLE_SECONDS, env=seed)
+    # A process of multiprocessing waits for its children before it asks loky to end them.
+    Finalize(None, _close_idle, exitpriority=0)
+    return loky.ProcessPoolExecutor(max_workers, timeout=IDLE_SECONDS, env=_environment())
+
+
+def _close_idle() -> None:
+    with _idle_lock:
+        mine = [executor for owner, executor in _idle if owner == os.getpid()]
+        _idle.clear()
+    for executor in mine:
+        executor.shutdown(kill_workers=True)
+
+
+def _environment() -> dict[str, str]:
+    """What workers find in their environment, unless the user has set it."""
+    wanted = {
+        # The same hashes in every worker, so that nodes that partition by hash agree.
+        "PYTHONHASHSEED": "0",
+        # Above 300 MB loky would take a node's data for a leak, warn, and start the worker anew.
+        "LOKY_MAX_MEMORY_LEAK_SIZE": "1e18",
+    }
+    return {name: os.environ.get(name, value) for name, value in wanted.items()}
 
 
 def _keep(executor: loky.ProcessPoolExecutor) -> None:
     with _idle_lock:
-        _idle.append(executor)
+        _idle.append((os.getpid(), executor))
 
 
 def _first_line(error: BaseException) -> str:

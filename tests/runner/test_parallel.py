@@ -1,0 +1,255 @@
+"""ParallelRunner: what only processes do. The contract is in test_parallel_contract.py."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from dask._task_spec import Alias, DataNode, Task, TaskRef
+
+from penstock.errors import CannotSendError, NodeError, RunnerError
+from penstock.io import DataCatalog, MemoryDataset
+from penstock.pipeline import node, pipeline
+from penstock.runner import ParallelRunner
+from penstock.testing import add_one, fail
+
+MEMORY_FOLDER = Path("/dev/shm")
+
+
+@pytest.fixture
+def runner():
+    return ParallelRunner(max_workers=2)
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Runs Python text as a script without a `__main__` guard; gives the process."""
+
+    def start(text):
+        path = tmp_path / "script.py"
+        path.write_text(text)
+        return subprocess.Popen(
+            [sys.executable, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    return start
+
+
+def rooms_of(pid):
+    """What a driver has left in shared memory."""
+    return [path.name for path in MEMORY_FOLDER.glob("penstock-*") if path.name.split("-")[2] == str(pid)]
+
+
+def process_of_a_node(runner):
+    return runner.run(pipeline([node(os.getpid, None, "pid", name="who")]), DataCatalog())["pid"].load()
+
+
+def test_nodes_run_in_processes_that_the_next_run_finds_warm(runner):
+    """Starting Python and importing pandas takes a second; in a notebook one runs again and again."""
+    pids = {process_of_a_node(runner) for _ in range(4)}
+
+    assert len(pids) <= 2
+    assert os.getpid() not in pids
+
+
+def test_a_script_needs_no_main_guard(script):
+    process = script(
+        """
+from penstock import DataCatalog, ParallelRunner, node, pipeline
+from penstock.pipeline import pipeline
+offset = 5
+class Level:
+    def __init__(self, meters): self.meters = meters
+nodes = pipeline([
+    node(lambda a: Level(a + offset), "a", "level", name="read"),
+    node(lambda level: level.meters, "level", "seen", name="show"),
+])
+print(ParallelRunner(2).run(nodes, DataCatalog({"a": 1}))["seen"].load())
+"""
+    )
+
+    out, errors = process.communicate(timeout=60)
+
+    assert (out, errors, process.returncode) == ("6\n", "", 0)
+
+
+def test_a_killed_worker_is_an_error_that_names_the_task(runner):
+    """The kernel kills the largest process when memory runs out; which node was it?"""
+    nodes = pipeline([node(lambda: os.kill(os.getpid(), signal.SIGKILL), None, "b", name="greedy")])
+
+    with pytest.raises(NodeError, match=r"greedy.*died"):
+        runner.run(nodes, DataCatalog())
+
+    assert process_of_a_node(runner)
+
+
+def test_a_worker_killed_between_two_runs_is_replaced(runner):
+    pid = process_of_a_node(runner)
+    os.kill(pid, signal.SIGKILL)
+    time.sleep(1.0)
+
+    assert process_of_a_node(runner) != pid
+
+
+def test_a_node_that_exits_does_not_take_the_driver_for_a_success(runner):
+    with pytest.raises(SystemExit) as caught:
+        runner.run(pipeline([node(sys.exit, "code", "b", name="leave")]), DataCatalog({"code": 3}))
+
+    assert caught.value.args == (3,)
+
+
+@pytest.mark.skipif(not MEMORY_FOLDER.is_dir(), reason="no shared memory in the file system")
+@pytest.mark.parametrize("last", [add_one, fail])
+def test_no_file_is_left_in_memory_after_a_run(runner, last):
+    nodes = pipeline(
+        [
+            node(bytearray, "a", "block", name="make"),
+            node(len, "block", "length", name="measure"),
+            node(last, "length", "end", name="last"),
+        ]
+    )
+
+    try:
+        result = runner.run(nodes, DataCatalog({"a": 1_000_000}))
+    except ValueError:
+        result = None
+
+    assert rooms_of(os.getpid()) == []
+    assert result is None or result["end"].load() == 1_000_001
+
+
+@pytest.mark.skipif(not MEMORY_FOLDER.is_dir(), reason="no shared memory in the file system")
+def test_ctrl_c_ends_the_run_its_workers_and_its_files(script, tmp_path):
+    """What is left after Ctrl-C is left for ever."""
+    process = script(
+        f"""
+import os, time
+from pathlib import Path
+from penstock import DataCatalog, ParallelRunner, node
+from penstock.pipeline import pipeline
+def slow(block):
+    Path({str(tmp_path)!r}, "pid").write_text(str(os.getpid()))
+    time.sleep(60)
+    Path({str(tmp_path)!r}, "ended").touch()
+nodes = pipeline([node(lambda: bytearray(1_000_000), None, "block", name="make"), node(slow, "block", "b", name="slow")])
+try:
+    ParallelRunner(2).run(nodes, DataCatalog())
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+    )
+    pid_file = tmp_path / "pid"
+    until = time.time() + 60
+    while not (pid_file.exists() and pid_file.read_text()) and time.time() < until:
+        time.sleep(0.05)
+    worker = int(pid_file.read_text())
+    before = rooms_of(process.pid)
+
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=60)
+
+    assert len(before) == 1
+    assert out == "interrupted\n", errors
+    assert "Traceback" not in errors
+    assert rooms_of(process.pid) == []
+    assert not Path(f"/proc/{worker}").exists()
+    assert not (tmp_path / "ended").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_fork_of_the_driver_starts_workers_of_its_own(script):
+    """Web servers and task queues fork after the application is loaded; the parent's workers do not answer the child."""
+    process = script(
+        """
+import multiprocessing, os, warnings
+warnings.simplefilter("ignore")
+from penstock import DataCatalog, ParallelRunner, node
+from penstock.pipeline import pipeline
+nodes = pipeline([node(lambda a: a + 1, "a", "b", name="add")])
+def run():
+    print(ParallelRunner(1).run(nodes, DataCatalog({"a": 1}))["b"].load(), flush=True)
+run()
+child = multiprocessing.get_context("fork").Process(target=run)
+child.start()
+child.join(60)
+print(child.exitcode)
+child.kill()
+"""
+    )
+
+    out, errors = process.communicate(timeout=90)
+
+    assert out.split() == ["2", "2", "0"], errors
+
+
+def test_large_data_is_not_taken_for_a_leak(runner):
+    """The pool would warn, and start the worker anew, whenever a node holds more than 300 MB."""
+    nodes = pipeline([node(os.environ.get, "name", "limit", name="look")])
+
+    result = runner.run(nodes, DataCatalog({"name": "LOKY_MAX_MEMORY_LEAK_SIZE"}))
+
+    assert float(result["limit"].load()) > 1e15
+
+
+def test_strings_hash_alike_in_all_workers(runner):
+    """Two nodes that partition by hash have to agree."""
+    nodes = pipeline([node(lambda a: (time.sleep(0.2), hash(a))[1], "a", name, name=name) for name in "xy"])
+
+    result = runner.run(nodes, DataCatalog({"a": "turbine"}))
+
+    assert result["x"].load() == result["y"].load()
+
+
+def test_a_result_that_cannot_be_pickled_names_the_node(runner):
+    nodes = pipeline([node(threading.Lock, None, "lock", name="make_lock")])
+
+    with pytest.raises(CannotSendError, match=r"make_lock.*lock"):
+        runner.run(nodes, DataCatalog())
+
+
+def test_a_free_input_is_opened_apart_by_each_reader(runner):
+    """Workers keep a large free input for the whole run: what one reader does to it, the next must not see."""
+
+    def spoil(block, first):
+        block[:1] = b"x"
+        return bytes(block[:2])
+
+    nodes = pipeline(
+        [
+            node(lambda block: spoil(block, 0), "block", "s0", name="s0"),
+            *[node(spoil, ["block", f"s{k}"], f"s{k + 1}", name=f"s{k + 1}") for k in range(4)],
+        ]
+    )
+
+    result = runner.run(nodes, DataCatalog({"block": MemoryDataset(bytearray(1_000_000))}))
+
+    assert result["s4"].load() == b"x\0"
+
+
+@pytest.mark.parametrize("workers", [0, -1])
+def test_less_than_one_worker_is_refused(workers):
+    with pytest.raises(RunnerError, match=str(workers)):
+        ParallelRunner(max_workers=workers)
+
+
+def test_its_repr_shows_its_arguments():
+    assert repr(ParallelRunner(3)) == "penstock.runner.parallel.ParallelRunner(max_workers=3)"
+    assert repr(ParallelRunner(3, is_async=True)).endswith("(max_workers=3, is_async=True)")
+
+
+def test_get_runs_any_dask_graph(runner):
+    """`get` is public: the runner serves as a Dask scheduler, too."""
+    graph = {
+        "one": DataNode("one", 1),
+        "two": Task("two", add_one, TaskRef("one")),
+        "alias": Alias("alias", "two"),
+        "three": Task("three", add_one, TaskRef("alias")),
+    }
+
+    assert list(runner.get(graph, ["three", "one"])) == [3, 1]
