@@ -216,6 +216,11 @@ class Held:
         return size
 
 
+def opened(value: Data) -> Data:
+    """A value, taken out of the dataset that holds it, if one does."""
+    return value.dataset.load() if isinstance(value, Held) else value
+
+
 @dataclass(eq=False)
 class Output:
     """What a node's task does with one of the node's outputs."""

@@ -20,7 +20,7 @@ from penstock.graph.compile import check_inputs, compile_pipeline, is_cached, is
 from penstock.graph.failures import CarriedError, unpacked
 from penstock.graph.handover import Handover, Listener, SameProcess
 from penstock.graph.keys import new_run
-from penstock.graph.work import Held
+from penstock.graph.work import Held, opened
 from penstock.hooks import Hooks
 from penstock.io.memory import Deferred, MemoryDataset
 from penstock.runner.missing import missing_outputs, only_missing, resume_nodes
@@ -247,15 +247,14 @@ class Here:
 
 
 @dataclass(frozen=True)
-class _Opened:
+class Opened:
     """A value, taken out of the dataset that holds it, if one does."""
 
     value: Deferred
 
     def fetch(self) -> Data:
         """The value."""
-        data = self.value.fetch()
-        return data.dataset.load() if isinstance(data, Held) else data
+        return opened(self.value.fetch())
 
 
 def default_workers() -> int:
@@ -290,14 +289,14 @@ def _give_back(plan: Plan, values: list[Deferred], catalog: CatalogLike) -> None
     for name, value in zip(plan.outputs, values, strict=False):
         dataset = catalog[name]
         if isinstance(dataset, MemoryDataset) and is_plain(dataset):
-            dataset.defer(_Opened(value))
+            dataset.defer(Opened(value))
             continue
         data = value.fetch()
         if isinstance(data, Held) and hasattr(dataset, "__dict__"):
             # It was saved to a copy of this very dataset: once is enough.
             vars(dataset).update(vars(data.dataset))
         else:
-            dataset.save(data.dataset.load() if isinstance(data, Held) else data)
+            dataset.save(opened(data))
 
 
 def _forget_caches(pipeline: PipelineLike, catalog: CatalogLike) -> None:

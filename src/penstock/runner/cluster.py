@@ -25,6 +25,8 @@ from distributed.deploy import Cluster
 from penstock.errors import ClusterError, NodeError, RunnerError
 from penstock.graph.failures import carried
 from penstock.graph.handover import Event, Handover, Listener
+from penstock.graph.work import Held, opened
+from penstock.io.memory import MemoryDataset
 from penstock.runner.abstract import AbstractRunner, Here
 
 if TYPE_CHECKING:
@@ -179,15 +181,19 @@ class Remote:
     """An output in a worker's memory."""
 
     def __init__(self, stay: Stay, future: Future) -> None:
-        self._future = future
+        self.future = future
         self._leave = weakref.finalize(self, stay.leave)
         # At the end of the process Dask closes its clients itself.
         self._leave.atexit = False
 
+    def is_on(self, client: Client) -> bool:
+        """Whether the client's tasks can take the value where it is."""
+        return self.future.client is client
+
     def fetch(self) -> Data:
         """The value, brought here."""
-        value = self._future.result()
-        self._future.release()
+        value = self.future.result()
+        self.future.release()
         self._leave()
         return value
 
@@ -313,15 +319,24 @@ def _computed(
 
 def _scattered(client: Client, graph: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Future]]:
     """The graph without its large data, which is on a worker, and what keeps it there."""
-    big = {
-        key: task.value
-        for key, task in graph.items()
-        if hasattr(task, "value") and sizeof(task.value) > BIG_BYTES
-    }
-    if not big:
-        return dict(graph), {}
-    kept: dict[str, Future] = client.scatter(big, hash=False)
-    return {key: task for key, task in graph.items() if key not in big}, kept
+    data = {key: task.value for key, task in graph.items() if hasattr(task, "value")}
+    resident = {key: remote for key, value in data.items() if (remote := _remote(client, value)) is not None}
+    big = {key: value for key, value in data.items() if key not in resident and sizeof(value) > BIG_BYTES}
+    kept: dict[str, Future] = client.scatter(big, hash=False) if big else {}
+    for key, remote in resident.items():
+        kept[key] = client.submit(_hold, remote.future, data[key].dataset.copy_mode, key=key)
+    return {key: task for key, task in graph.items() if key not in kept}, kept
+
+
+def _remote(client: Client, value: Any) -> Remote | None:
+    """What an earlier run left on this very cluster, if that is what a free input holds."""
+    deferred = getattr(getattr(value, "dataset", None), "deferred", None)
+    remote = getattr(deferred, "value", None)
+    return remote if isinstance(remote, Remote) and remote.is_on(client) else None
+
+
+def _hold(data: Data, copy_mode: str | None) -> Held:
+    return Held(MemoryDataset(opened(data), copy_mode))
 
 
 def _wait(client: Client, futures: list[Future]) -> None:

@@ -19,7 +19,10 @@ def check_can_be_sent(pipeline: PipelineLike, catalog: CatalogLike, hooks: Hooks
         CannotSendError: Names all that cannot, each with its reason; nothing has run.
     """
     things = {f"node {node.name!r}": node for node in pipeline.nodes}
-    things |= {f"dataset {name!r}": catalog.get(name) for name in sorted(pipeline.datasets())}
+    datasets = {name: catalog.get(name) for name in sorted(pipeline.datasets())}
+    things |= {
+        f"dataset {name!r}": dataset for name, dataset in datasets.items() if not _is_elsewhere(dataset)
+    }
     things |= {f"hook plugin {name!r}": plugin for name, plugin in hooks.plugins().items()}
     # All at once is much the fastest, since what they share is pickled once; only a failure is looked into.
     if why_not_sendable(list(things.values())) is None and not any(map(_is_single_process, things.values())):
@@ -30,3 +33,8 @@ def check_can_be_sent(pipeline: PipelineLike, catalog: CatalogLike, hooks: Hooks
 
 def _is_single_process(thing: object) -> bool:
     return bool(getattr(thing, "_SINGLE_PROCESS", False))
+
+
+def _is_elsewhere(dataset: object) -> bool:
+    """Whether the data came from a cluster and is still there; to pickle it would bring it here."""
+    return getattr(dataset, "deferred", None) is not None
