@@ -1,0 +1,93 @@
+"""The runner on a distributed cluster. Only this package imports `distributed`."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from distributed import Client
+from distributed.deploy import Cluster
+
+from penstock.errors import RunnerError
+from penstock.runner.abstract import AbstractRunner, Here
+from penstock.runner.cluster.connect import checked, connected
+from penstock.runner.cluster.remote import Stay
+from penstock.runner.cluster.submit import computed
+from penstock.runner.cluster.workers import Workers, subscribed
+
+if TYPE_CHECKING:
+    from penstock._typing import Data
+    from penstock.graph.handover import Handover, Listener
+    from penstock.graph.plan import Plan
+    from penstock.io.memory import Deferred
+
+__all__ = ["DaskRunner"]
+
+
+class DaskRunner(AbstractRunner):
+    """Runs nodes on the workers of a Dask cluster.
+
+    Args:
+        client: An open `Client`, a cluster object, or the scheduler's address. A client or cluster is left open. Outputs in
+            memory stay on its workers until they are loaded.
+        is_async: Each node loads its inputs at once and saves its outputs at once, in threads of its worker.
+        client_kwargs: What `distributed.Client` takes: `address`, `scheduler_file`, `security`, `n_workers`, ... Without an
+            address or file it is a local cluster, which listens on loopback only, and is closed after the run.
+
+    Raises:
+        RunnerError: Arguments that do not go together, or are no client, cluster or address.
+    """
+
+    _is_synchronous = False
+
+    def __init__(
+        self, client: Client | Cluster | str | None = None, *, is_async: bool = False, **client_kwargs: Any
+    ) -> None:
+        super().__init__(is_async)
+        if client is not None and client_kwargs:
+            raise RunnerError(
+                f"DaskRunner was given a client and also {', '.join(sorted(client_kwargs))}; give one or the other"
+            )
+        if not isinstance(client, Client | Cluster | str | None):
+            raise RunnerError(
+                f"DaskRunner takes a distributed Client, a cluster or an address, not a {type(client).__name__}"
+            )
+        self._client = client
+        self._client_kwargs = client_kwargs
+
+    def get(self, graph: Mapping[str, Any], keys: Sequence[str]) -> Sequence[Data]:
+        """The values of `keys`; when this raises, no task of the graph runs any more."""
+        with contextlib.ExitStack() as stack:
+            client, is_temporary = self._connected(stack)
+            futures = computed(client, graph, keys, ends_with_cluster=is_temporary)
+            values: Sequence[Data] = client.gather(futures)
+            return values
+
+    def handover(self, listener: Listener | None = None) -> Handover:
+        """Dask moves values from worker to worker; news comes through the scheduler."""
+        return Workers(f"penstock-{secrets.token_hex(8)}", listener)
+
+    def compute(self, plan: Plan, handover: Handover) -> list[Deferred]:
+        """The outputs in memory: fetched from a temporary cluster, and on any other left where they are until they are loaded."""
+        with contextlib.ExitStack() as stack:
+            client, is_temporary = self._connected(stack)
+            with subscribed(client, handover):
+                futures = computed(client, plan.graph, plan.keys, ends_with_cluster=is_temporary)
+            outputs = futures[: len(plan.outputs)]
+            if is_temporary:
+                return [Here(value) for value in client.gather(outputs)]
+            return Stay(stack.pop_all(), outputs).values if outputs else []
+
+    def _connected(self, stack: contextlib.ExitStack) -> tuple[Client, bool]:
+        """A client, and whether its cluster ends with it; what was opened here is closed by the stack."""
+        if isinstance(self._client, Client):
+            return checked(self._client), False
+        return connected(
+            {"address": self._client} if self._client is not None else self._client_kwargs, stack
+        )
+
+    def _arguments(self) -> dict[str, Any]:
+        given = {"client": self._client} if self._client is not None else {}
+        return {**given, **self._client_kwargs, **super()._arguments()}

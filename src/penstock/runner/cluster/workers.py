@@ -1,0 +1,78 @@
+"""How work on a cluster's workers reaches the driver."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from distributed import Client, get_worker
+
+from penstock.graph.failures import carried
+from penstock.graph.handover import Event, Handover, Listener
+
+
+class Workers:
+    """Values move from worker to worker; news goes to the scheduler, and from there to the driver.
+
+    Args:
+        topic: The scheduler's topic for the news of one run.
+        listener: Who is told in the driver; it does not travel.
+    """
+
+    leaves_process = True
+    copies = True
+    may_repeat = True
+
+    def __init__(self, topic: str, listener: Listener | None = None) -> None:
+        self.topic = topic
+        self.listener = listener
+
+    def __reduce__(self) -> tuple[type[Workers], tuple[str]]:
+        return Workers, (self.topic,)
+
+    def where(self) -> str:
+        """The worker's address."""
+        worker = _worker()
+        return worker.address if worker is not None else threading.current_thread().name
+
+    def tell(self, event: Event) -> None:
+        """Send the event to the scheduler, ahead of the news that this task is done."""
+        worker = _worker()
+        if worker is not None:
+            worker.log_event(self.topic, list(event))
+        elif self.listener is not None:
+            self.listener(event)
+
+    def raised(self, error: Exception, task: str) -> Exception:
+        """The error packed for the way home."""
+        return carried(error, task)
+
+
+def _worker() -> Any:
+    try:
+        return get_worker()
+    except ValueError:
+        return None
+
+
+@contextlib.contextmanager
+def subscribed(client: Client, handover: Handover) -> Iterator[None]:
+    """The handover's listener is told what workers tell, as it happens."""
+    listener, topic = getattr(handover, "listener", None), getattr(handover, "topic", None)
+    if listener is None or topic is None:
+        yield
+        return
+    client.subscribe_topic(topic, lambda event: listener(Event(*event[1])))
+    try:
+        yield
+    finally:
+        client.unsubscribe_topic(topic)
+        # The scheduler keeps the events of a topic for ever, unless somebody removes it.
+        with contextlib.suppress(Exception):
+            client.run_on_scheduler(_forget_topic, topic=topic)
+
+
+def _forget_topic(topic: str, dask_scheduler: Any) -> None:
+    dask_scheduler._broker._topics.pop(topic, None)
