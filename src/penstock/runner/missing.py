@@ -119,4 +119,3 @@ def _is_lost(name: str, catalog: CatalogLike) -> bool:
 
 def _producers(pipeline: PipelineLike) -> dict[str, NodeLike]:
     return {base_name(name): node for node in pipeline.nodes for name in node.outputs}
-

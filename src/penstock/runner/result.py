@@ -65,5 +65,7 @@ class RunResult(dict[str, Any]):
         lines = [f"{'node':{width}}{'load s':>8}{'call s':>8}{'save s':>8}  worker"]
         for record in sorted(self.records, key=lambda record: record.start):
             seconds = (record.load_seconds, record.call_seconds, record.save_seconds)
-            lines.append(f"{record.node:{width}}{''.join(f'{spent:8.2f}' for spent in seconds)}  {record.worker}")
+            lines.append(
+                f"{record.node:{width}}{''.join(f'{spent:8.2f}' for spent in seconds)}  {record.worker}"
+            )
         return "\n".join([*lines, f"{len(self.records)} nodes in {self.seconds:.1f} s (run {self.run_id})"])
