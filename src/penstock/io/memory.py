@@ -150,6 +150,11 @@ class MemoryDataset(AbstractDataset):
         """What stands for the value while it is still elsewhere; None once it was fetched, or if it was always here."""
         return self._deferred
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it holds nothing, neither here nor elsewhere."""
+        return self._data is _NOTHING and self._deferred is None
+
     def defer(self, deferred: Deferred) -> None:
         """Hold a value that is fetched when somebody first loads it, and kept from then on."""
         with self._lock:
@@ -183,7 +188,7 @@ class MemoryDataset(AbstractDataset):
             return self._data
 
     def _exists(self) -> bool:
-        return self._data is not _NOTHING or self._deferred is not None
+        return not self.is_empty
 
     def _release(self) -> None:
         with self._lock:

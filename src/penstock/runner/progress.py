@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter, defaultdict
+from collections import Counter
 from typing import TYPE_CHECKING
 
+from penstock.io.catalog import DataCatalog
+from penstock.io.memory import MemoryDataset
 from penstock.runner.result import NodeRecord
 
 if TYPE_CHECKING:
@@ -25,23 +27,24 @@ class Progress:
     """
 
     def __init__(self, pipeline: PipelineLike, catalog: CatalogLike, log: logging.Logger) -> None:
+        nodes: list[NodeLike] = pipeline.nodes
         self._catalog = catalog
         self._log = log
-        self._nodes: dict[str, NodeLike] = {node.name: node for node in pipeline.nodes}
-        self._uses = Counter(name for node in pipeline.nodes for name in node.inputs)
-        self._kept = pipeline.inputs() | pipeline.outputs()
-        self._parts: dict[str, set[tuple[str, str]]] = defaultdict(set)
-        self._events: dict[str, list[Event]] = defaultdict(list)
+        self._nodes = {node.name: node for node in nodes}
+        self._uses = Counter([name for node in nodes for name in node.inputs])
+        self._kept = pipeline.inputs() | pipeline.outputs() | _empty(pipeline, catalog)
+        self._parts: dict[str, set[tuple[str, str]]] = {}
+        self._events: dict[str, list[Event]] = {}
         # Events come from several threads; a release may run code of the user that loads a dataset.
         self._lock = threading.RLock()
-        self.records: list[NodeRecord] = []
+        self._finished: dict[str, NodeRecord] = {}
         self._failure: Exception | None = None
 
     def expect(self, plan: Plan) -> None:
-        """Note which pieces of work make each node finished."""
+        """Note which pieces of work beyond its call make a node finished."""
         for task in plan.tasks.values():
-            if task.kind in {"call", "save", "confirm"}:
-                self._parts[task.node].add((task.kind, task.dataset))
+            if task.kind in {"save", "confirm"}:
+                self._parts.setdefault(task.node, {("call", "")}).add((task.kind, task.dataset))
 
     def check(self) -> None:
         """Raise what went wrong while a dataset was released; where events arrive, nobody could have been told."""
@@ -49,40 +52,70 @@ class Progress:
             raise self._failure
 
     @property
+    def records(self) -> list[NodeRecord]:
+        """One for each finished node, in the order in which they finished."""
+        return list(self._finished.values())
+
+    @property
     def finished(self) -> set[str]:
         """The names of the nodes all of whose work is done."""
-        return {record.node for record in self.records}
+        return set(self._finished)
 
     def __call__(self, event: Event) -> None:
         """Take note of an event; one that is told again, because a worker died, counts once."""
         with self._lock:
-            parts = self._parts[event.node]
-            if not parts:
+            if event.node in self._finished:
                 return
-            self._events[event.node].append(event)
-            parts.discard((event.kind, event.dataset))
-            if not parts:
-                self._finish(self._nodes[event.node])
+            events = self._events.setdefault(event.node, [])
+            events.append(event)
+            parts = self._parts.get(event.node)
+            if parts is not None:
+                parts.discard((event.kind, event.dataset))
+            if not parts and event.kind != "load":
+                self._finish(self._nodes[event.node], events)
 
-    def _finish(self, node: NodeLike) -> None:
-        self.records.append(_record(node.name, self._events.pop(node.name)))
-        self._log.info("Completed node %s (%d of %d)", node.name, len(self.records), len(self._nodes))
+    def _finish(self, node: NodeLike, events: list[Event]) -> None:
+        del self._events[node.name]
+        self._finished[node.name] = _record(node.name, events)
+        self._log.info("Completed node %s (%d of %d)", node.name, len(self._finished), len(self._nodes))
         try:
             self._release(node)
         except Exception as error:  # noqa: BLE001 - kept, and raised by the runner
             self._failure = self._failure or error
 
     def _release(self, node: NodeLike) -> None:
-        self._uses.subtract(node.inputs)
-        for name in dict.fromkeys(node.inputs):
-            if not self._uses[name] and name not in self._kept:
+        uses, kept = self._uses, self._kept
+        inputs = node.inputs
+        for name in inputs:
+            uses[name] -= 1
+        for name in dict.fromkeys(inputs):
+            if not uses[name] and name not in kept:
                 self._catalog.release(name)
         for name in node.outputs:
-            if not self._uses[name] and name not in self._kept:
+            if not uses[name] and name not in kept:
                 self._catalog.release(name)
+
+
+def _empty(pipeline: PipelineLike, catalog: CatalogLike) -> set[str]:
+    """Datasets that nobody can tell are released: they are in memory, empty, and stay so, since the graph has the values.
+
+    Most datasets of a pipeline are; a release would take longer than all else that is noted of a node.
+    """
+    if type(catalog).release is not DataCatalog.release:
+        return set()
+    return {
+        name
+        for name in pipeline.datasets()
+        if type(dataset := catalog.get(name)) is MemoryDataset and dataset.is_empty
+    }
 
 
 def _record(node: str, events: list[Event]) -> NodeRecord:
+    if len(events) == 1:
+        (event,) = events
+        return NodeRecord(
+            node, event.where, event.start, event.load_seconds, event.call_seconds, event.save_seconds
+        )
     return NodeRecord(
         node,
         worker=next(event.where for event in events if event.kind == "call"),
