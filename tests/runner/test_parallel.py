@@ -190,7 +190,7 @@ child.kill()
 
 def test_large_data_is_not_taken_for_a_leak(runner):
     """The pool would warn, and start the worker anew, whenever a node holds more than 300 MB."""
-    nodes = pipeline([node(os.environ.get, "name", "limit", name="look")])
+    nodes = pipeline([node(lambda name: os.environ[name], "name", "limit", name="look")])
 
     result = runner.run(nodes, DataCatalog({"name": "LOKY_MAX_MEMORY_LEAK_SIZE"}))
 

@@ -55,7 +55,7 @@ class Handover(Protocol):
     def tell(self, event: Event) -> None:
         """Send news to the driver."""
 
-    def raised(self, error: Exception, task: str) -> Exception:
+    def raised(self, error: BaseException, task: str) -> BaseException:
         """What to raise in place of `error` so that it gets home."""
 
 
@@ -82,7 +82,7 @@ class SameProcess:
         if self._listener is not None:
             self._listener(event)
 
-    def raised(self, error: Exception, task: str) -> Exception:  # noqa: ARG002 - the protocol's
+    def raised(self, error: BaseException, task: str) -> BaseException:  # noqa: ARG002 - the protocol's
         """The error as it is."""
         return error
 
@@ -112,7 +112,7 @@ class Processes:
         """Keep the event until this task's result is sent."""
         _news.append(event)
 
-    def raised(self, error: Exception, task: str) -> Exception:
+    def raised(self, error: BaseException, task: str) -> BaseException:
         """The error packed for the way home."""
         return carried(error, task)
 

@@ -59,7 +59,8 @@ class Work:
         home = None
         try:
             result, seconds = self.do(values, hooks)
-        except Exception as error:
+        except BaseException as error:
+            # An exit, too: it would end the worker, and everybody's work on it.
             add_note(error, f"Raised in {self}, on {handover.where()}.")
             home = handover.raised(error, str(self))
             if home is error:

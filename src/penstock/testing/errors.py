@@ -97,6 +97,23 @@ class ErrorPromises(Base):
         assert isinstance(caught.value.__cause__, ValueError)
         assert "'water'" in str(caught.value.__cause__)
 
+    @pytest.mark.parametrize("exit_error", [SystemExit, KeyboardInterrupt])
+    def test_a_node_that_exits_ends_the_run_and_not_the_worker(
+        self, runner: Any, exit_error: type[BaseException]
+    ) -> None:
+        """Functions made for the command line call `sys.exit`; on a cluster others work on the same worker."""
+
+        def leave() -> None:
+            raise exit_error(3)
+
+        nodes = pipeline([node(leave, None, "b", name="bad")])
+
+        with pytest.raises(exit_error) as caught:
+            runner.run(nodes, DataCatalog())
+
+        assert caught.value.args == (3,)
+        assert "'bad'" in "\n".join(notes_of(caught.value))
+
     @pytest.mark.parametrize("work", ["load", "save"])
     def test_a_dataset_that_fails_is_named(self, runner: Any, diary: Diary, work: str) -> None:
         error = OSError("disk on fire")

@@ -45,7 +45,7 @@ class Workers:
         elif self.listener is not None:
             self.listener(event)
 
-    def raised(self, error: Exception, task: str) -> Exception:
+    def raised(self, error: BaseException, task: str) -> BaseException:
         """The error packed for the way home."""
         return carried(error, task)
 
