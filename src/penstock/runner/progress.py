@@ -66,16 +66,22 @@ class Progress:
         with self._lock:
             if event.node in self._finished:
                 return
-            events = self._events.setdefault(event.node, [])
-            events.append(event)
-            parts = self._parts.get(event.node)
-            if parts is not None:
-                parts.discard((event.kind, event.dataset))
-            if not parts and event.kind != "load":
+            events = [*self._events.get(event.node, ()), event]
+            if self._is_last(event):
+                self._events.pop(event.node, None)
                 self._finish(self._nodes[event.node], events)
+            else:
+                self._events[event.node] = events
+
+    def _is_last(self, event: Event) -> bool:
+        """Whether all work of the node is done with this event."""
+        parts = self._parts.get(event.node)
+        if parts is None:
+            return event.kind == "call"
+        parts.discard((event.kind, event.dataset))
+        return not parts
 
     def _finish(self, node: NodeLike, events: list[Event]) -> None:
-        del self._events[node.name]
         self._finished[node.name] = _record(node.name, events)
         self._log.info("Completed node %s (%d of %d)", node.name, len(self._finished), len(self._nodes))
         try:
