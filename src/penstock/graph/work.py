@@ -22,11 +22,13 @@ from penstock.graph.steps import (
     Context,
     call_node,
     confirm_datasets,
+    forget,
     load_at_once,
     load_dataset,
     save_at_once,
     save_dataset,
     save_streams,
+    wrapped,
 )
 from penstock.hooks import NO_HOOKS, Hooks
 from penstock.io.memory import MemoryDataset, copied
@@ -41,7 +43,7 @@ class Several(tuple[Any, ...]):
     __slots__ = ()
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Work:
     """One task of the graph. `str()` of it says what it does, in words for an error."""
 
@@ -74,6 +76,11 @@ class Work:
 
     kind = ""
 
+    def forget(self, dataset: DatasetLike) -> None:
+        """Before a load: what this process knows of the store may be of an earlier run, if it is not the driver's."""
+        if self.context.handover.leaves_process:
+            forget(dataset)
+
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds | None]:
         """The result, and the seconds spent to load, to call and to save; None if nothing is to be told."""
         raise NotImplementedError
@@ -82,7 +89,7 @@ class Work:
 Seconds = tuple[float, float, float]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Load(Work):
     """Loads a stored dataset for its one reader."""
 
@@ -98,12 +105,13 @@ class Load(Work):
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds]:  # noqa: ARG002
         """The data that the store gives back."""
         clock = time.perf_counter()
+        self.forget(self.catalog[self.dataset])
         for _ in range(self.times):
             data = load_dataset(self.catalog.load, self.dataset, self.node, hooks)
         return data, (time.perf_counter() - clock, 0.0, 0.0)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class SharedLoad(Work):
     """Loads a dataset once for all its readers, whose own tasks fire the hooks."""
 
@@ -117,10 +125,11 @@ class SharedLoad(Work):
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds]:  # noqa: ARG002
         """The data, from the cache or the store."""
         clock = time.perf_counter()
+        self.forget(wrapped(self.catalog[self.dataset]))
         return self.catalog.load(self.dataset), (time.perf_counter() - clock, 0.0, 0.0)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Save(Work):
     """Saves one stored output of a node."""
 
@@ -140,7 +149,7 @@ class Save(Work):
         return None, (0.0, 0.0, time.perf_counter() - clock)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Confirm(Work):
     """Confirms what a node confirms, when all that it made is saved."""
 
@@ -157,7 +166,7 @@ class Confirm(Work):
         return None, (0.0, 0.0, 0.0)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Pick(Work):
     """One of several outputs of a node, so that each is freed by itself."""
 
@@ -171,7 +180,7 @@ class Pick(Work):
         return values[0][self.index], None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Input:
     """How a node's task comes by one of its inputs."""
 
@@ -205,7 +214,7 @@ class Input:
         return copied(value, self.copy_mode) if self.copies else value
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Held:
     """A value inside the dataset that holds it, which decides what a reader gets."""
 
@@ -222,7 +231,7 @@ def opened(value: Data) -> Data:
     return value.dataset.load() if isinstance(value, Held) else value
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Output:
     """What a node's task does with one of the node's outputs."""
 
@@ -263,7 +272,7 @@ class Output:
         return Held(MemoryDataset() if dataset is None else dataset)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Call(Work):
     """Calls a node with its inputs; the result is its output, or `Several`, or None."""
 
@@ -320,7 +329,7 @@ class Call(Work):
         return save_dataset(lambda _, value: each.give(value), each.name, data, self.node, hooks)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class StreamCall(Call):
     """Calls a node whose function is a generator: what it yields is saved at once, since a stream cannot travel."""
 
@@ -336,12 +345,15 @@ class StreamCall(Call):
         return [last[each.name] if each.name in last else each.nothing() for each in self.outputs]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class AsyncCall(Call):
     """Calls a node whose inputs load and whose outputs save at the same time, in threads."""
 
     def taken(self, values: tuple[Data, ...], hooks: Hooks) -> dict[str, Data]:
         """The node's inputs by name."""
+        for each in self.inputs:
+            if each.catalog is not None:
+                self.forget(each.catalog[each.name])
         paired = {each.name: (each, value) for each, value in self._paired(values)}
         return load_at_once(lambda name: self._taken(*paired[name], hooks), list(paired))
 

@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, Any
 import dask.local
 
 from penstock.errors import RunnerError
-from penstock.graph.compile import check_inputs, compile_pipeline, is_cached, is_plain
+from penstock.graph.compile import check_inputs, compile_pipeline, is_cached
 from penstock.graph.failures import CarriedError, unpacked
 from penstock.graph.handover import Handover, Listener, SameProcess
 from penstock.graph.keys import new_run
+from penstock.graph.part import is_plain
+from penstock.graph.steps import forget, wrapped
 from penstock.graph.work import Held, opened
 from penstock.hooks import Hooks
 from penstock.io.memory import Deferred, MemoryDataset
+from penstock.io.secrecy import without_secret_options, without_url_secrets
 from penstock.runner.missing import missing_outputs, only_missing, resume_nodes
 from penstock.runner.preflight import check_can_be_sent
 from penstock.runner.progress import Progress
@@ -50,7 +53,8 @@ class AbstractRunner:
         self.is_async = is_async
 
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{name}={_shown(value)}" for name, value in self._arguments().items())
+        shown = without_secret_options(self._arguments())
+        arguments = ", ".join(f"{name}={_shown(value)}" for name, value in shown.items())
         return f"{type(self).__module__}.{type(self).__qualname__}({arguments})"
 
     def run(
@@ -294,19 +298,25 @@ def _give_back(plan: Plan, values: list[Deferred], catalog: CatalogLike) -> None
         data = value.fetch()
         if isinstance(data, Held) and hasattr(dataset, "__dict__"):
             # It was saved to a copy of this very dataset: once is enough.
-            vars(dataset).update(vars(data.dataset))
+            vars(dataset).update(vars(getattr(data.dataset, "inner", data.dataset)))
         else:
             dataset.save(opened(data))
 
 
 def _forget_caches(pipeline: PipelineLike, catalog: CatalogLike) -> None:
-    """Empty the caches, in this process, of what other processes are about to save."""
+    """Have this process forget what it knows of the data that other processes are about to save.
+
+    A versioned dataset of Kedro's knows the version that it last saw, and would load that one.
+    """
     for name in (name for node in pipeline.nodes for name in node.outputs):
         dataset: Any = catalog.get(name)
         if is_cached(dataset):
             dataset._cache.release()
+            dataset = wrapped(dataset)
+        forget(dataset)
 
 
 def _shown(value: Any) -> str:
     """A plain value as it is; of anything else only the kind, since it may hold a credential."""
-    return repr(value) if isinstance(value, str | int | float | None) else f"<{type(value).__name__}>"
+    is_plain_value = isinstance(value, str | int | float | None)
+    return without_url_secrets(repr(value)) if is_plain_value else f"<{type(value).__name__}>"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dask.multiprocessing
@@ -43,7 +43,11 @@ class ParallelRunner(AbstractRunner):
         Raises:
             NodeError: A worker process was killed.
         """
-        return _get(graph, keys, self.max_workers)
+        return _get(graph, keys, self.max_workers, setup=self.worker_setup())
+
+    def worker_setup(self) -> Callable[[], None] | None:
+        """What each process calls before it opens anything of a run; None for nothing."""
+        return None
 
     def handover(self, listener: Listener | None = None) -> Handover:
         """Pickles, and news that rides home with each result."""
@@ -52,7 +56,8 @@ class ParallelRunner(AbstractRunner):
     def compute(self, plan: Plan, handover: Handover) -> list[Deferred]:
         """The values of the plan's keys."""
         listener = getattr(handover, "listener", None)
-        values = _get(plan.graph, plan.keys, useful_workers(self.max_workers, plan), listener)
+        workers = useful_workers(self.max_workers, plan)
+        values = _get(plan.graph, plan.keys, workers, listener, self.worker_setup())
         return [Here(value) for value in values]
 
     def _arguments(self) -> dict[str, Any]:
@@ -60,9 +65,13 @@ class ParallelRunner(AbstractRunner):
 
 
 def _get(
-    graph: Mapping[str, Any], keys: Sequence[str], workers: int, listener: Listener | None = None
+    graph: Mapping[str, Any],
+    keys: Sequence[str],
+    workers: int,
+    listener: Listener | None = None,
+    setup: Callable[[], None] | None = None,
 ) -> list[Data]:
-    with new_room() as room, leased(workers) as lease:
+    with new_room() as room, leased(workers, setup) as lease:
         end = DriverEnd(room, listener)
         handles = dask.multiprocessing.get(
             {key: _shared(task, end) for key, task in graph.items()},

@@ -60,13 +60,17 @@ class Lease:
 
 
 @contextlib.contextmanager
-def leased(max_workers: int) -> Iterator[Lease]:
+def leased(max_workers: int, setup: Callable[[], None] | None = None) -> Iterator[Lease]:
     """A pool of at least so many workers; kept for the next run, unless this one breaks or is interrupted.
+
+    Args:
+        max_workers: How many.
+        setup: Called by each worker, first of all; a pool serves runs whose setup is equal.
 
     Raises:
         NodeError: A worker process was killed; it names the tasks that were running.
     """
-    executor = _take(max_workers)
+    executor = _take(max_workers, setup)
     lease = Lease(executor, max_workers)
     try:
         yield lease
@@ -87,19 +91,23 @@ def leased(max_workers: int) -> Iterator[Lease]:
         raise
 
 
-def _take(max_workers: int) -> loky.ProcessPoolExecutor:
+def _take(max_workers: int, setup: Callable[[], None] | None) -> loky.ProcessPoolExecutor:
     with _idle_lock:
         for entry in _idle.copy():
             owner, executor = entry
             if executor._flags.broken:
                 # A worker was killed since the last run.
                 _idle.remove(entry)
-            elif owner == os.getpid() and executor._max_workers >= max_workers:
+            elif (
+                owner == os.getpid()
+                and executor._max_workers >= max_workers
+                and executor._initializer == setup
+            ):
                 _idle.remove(entry)
                 return executor
     # A process of multiprocessing waits for its children before it asks loky to end them.
     Finalize(None, _close_idle, exitpriority=0)
-    return loky.ProcessPoolExecutor(max_workers, timeout=IDLE_SECONDS, env=_environment())
+    return loky.ProcessPoolExecutor(max_workers, timeout=IDLE_SECONDS, env=_environment(), initializer=setup)
 
 
 def _close_idle() -> None:

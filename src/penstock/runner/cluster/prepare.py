@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from distributed import Client
 from distributed.diagnostics.plugin import WorkerPlugin
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 def prepare(
@@ -27,7 +29,7 @@ def prepare(
     client.register_plugin(_Preparation(on_workers), name=name)
 
 
-class _Preparation(WorkerPlugin):
+class _Preparation(WorkerPlugin):  # type: ignore[misc]  # distributed ships no types
     def __init__(self, function: Callable[[], None]) -> None:
         self._function = function
 

@@ -1,0 +1,35 @@
+"""The runner on a cluster, for a `KedroSession`."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import dask
+
+from penstock import runner
+from penstock.kedro.project import Project, current_project
+from penstock.kedro.runners import InSession
+from penstock.runner.cluster.prepare import prepare
+
+_QUIET_WORKERS = {"distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "warning"}
+
+
+class DaskRunner(InSession, runner.DaskRunner):
+    """`penstock.runner.DaskRunner` for a Kedro project, whose workers enter the project.
+
+    A worker that does not see the project's folder gets a copy of its source.
+    """
+
+    def _connected(self, stack: contextlib.ExitStack) -> tuple[Any, bool]:
+        project = current_project()
+        return super()._connected(stack) if project is None else self._connected_in(project, stack)
+
+    def _connected_in(self, project: Project, stack: contextlib.ExitStack) -> tuple[Any, bool]:
+        # Dask tells of every step of a cluster, and where Kedro has set up logging first, through the project's handlers.
+        hushed = project.hush("distributed")
+        with dask.config.set(_QUIET_WORKERS if hushed else {}):
+            client, is_temporary = super()._connected(stack)
+        sent = project if is_temporary else project.with_archive()
+        prepare(client, f"penstock-{project.package}", sent, sent.make_importable)
+        return client, is_temporary
