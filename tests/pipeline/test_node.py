@@ -426,3 +426,45 @@ def test_a_subclass_of_node_stays_one_when_it_is_tagged():
 def test_a_preview_is_accepted():
     with warnings.catch_warnings():
         assert node(double, "a", "b", preview_fn=str).name.startswith("double")
+
+
+def two(a, b, *rest):
+    return {"x": a, "y": b}
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        node(
+            two, {"b": "left", "a": "right"}, {"x": "one"}, name="n", tags=["z", "y"], namespace="north.sea"
+        ),
+        node(two, ["a", "b", "a"], None, confirms=["a", "other"]),
+        node(two, ["a@pandas", "params:b"], ["c", "d"], tags="t"),
+        node(len, "a", "b", name="count"),
+        node(functools.partial(two, 1), "b", {"x": "one", "y": "two"}, name="partial"),
+    ],
+    ids=repr,
+)
+def test_a_node_arrives_whole_in_another_process(made):
+    """It travels without what can be derived, and every part of it has to be there again."""
+    arrived = cloudpickle.loads(cloudpickle.dumps(made))
+
+    assert arrived.name == made.name
+    assert {**vars(arrived), "_func": None} == {**vars(made), "_func": None}
+    assert repr(arrived) == repr(made)
+
+
+def test_a_node_of_a_class_of_ones_own_travels_with_all_its_attributes():
+    class Labelled(Node):
+        pass
+
+    made = Labelled(len, "a", "b", name="count")
+    made.label = "mine"
+
+    arrived = cloudpickle.loads(cloudpickle.dumps(made))
+
+    assert (type(arrived).__name__, arrived.label, arrived.run({"a": "xyz"})) == (
+        "Labelled",
+        "mine",
+        {"b": 3},
+    )

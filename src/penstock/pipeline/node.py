@@ -265,7 +265,19 @@ class Node:
             stacklevel=4,
         )
 
-    # How it is told and compared.
+    # How it travels, is told and compared.
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        # A node is sent with its task, thousands of times: what can be derived stays at home.
+        if type(self) is not Node:
+            return object.__reduce_ex__(self, 2)
+        ordered = self._input_names if isinstance(self._inputs, dict) else None
+        told = None if self._given_name else self.name
+        written = (self._func, self._inputs, self._outputs, self._given_name, self._namespace)
+        rest = [tuple(sorted(self._tags)) or None, self._confirms, ordered, told, self._preview_fn]
+        while rest and rest[-1] is None:
+            rest.pop()
+        return _arrived, (*written, *rest)
 
     def __str__(self) -> str:
         self._told_function_name()
@@ -313,6 +325,29 @@ class Node:
             advice = "`functools.update_wrapper` gives it one for messages"
             warnings.warn(f"{text}: {advice}", UserWarning, stacklevel=3)
         return name
+
+
+def _arrived(  # noqa: PLR0913, PLR0917 - the parts of a node
+    func: Callable[..., Data],
+    inputs: Names,
+    outputs: Names,
+    given_name: str | None,
+    namespace: str | None,
+    tags: tuple[str, ...] | None = None,
+    confirms: Names = None,
+    input_names: tuple[str, ...] | None = None,
+    name: str | None = None,
+    preview_fn: Callable[..., Any] | None = None,
+) -> Node:
+    """A node from its parts, which were checked where it was made."""
+    made = object.__new__(Node)
+    made._func, made._given_name, made._namespace, made._name = func, given_name, namespace, name
+    made._preview_fn, made._tags = preview_fn, frozenset(tags or ())
+    made._inputs, made._outputs, made._confirms = inputs, outputs, confirms
+    made._input_names, made._output_names = input_names or flat(inputs), flat(outputs)
+    made._input_set = frozenset(made._input_names)
+    made._input_bases, made._output_bases = base_names(made._input_names), base_names(made._output_names)
+    return made
 
 
 def node(  # noqa: PLR0913 - the contract's arguments
