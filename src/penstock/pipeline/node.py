@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import hashlib
 import inspect
 import logging
@@ -270,7 +271,7 @@ class Node:
     def __reduce__(self) -> str | tuple[Any, ...]:
         # A node is sent with its task, thousands of times: what can be derived stays at home.
         if type(self) is not Node:
-            return object.__reduce_ex__(self, 2)
+            return copyreg.__newobj__, (type(self),), vars(self)  # type: ignore[attr-defined]
         ordered = self._input_names if isinstance(self._inputs, dict) else None
         told = None if self._given_name else self.name
         written = (self._func, self._inputs, self._outputs, self._given_name, self._namespace)
@@ -346,7 +347,7 @@ def _arrived(  # noqa: PLR0913, PLR0917 - the parts of a node
     made._inputs, made._outputs, made._confirms = inputs, outputs, confirms
     made._input_names, made._output_names = input_names or flat(inputs), flat(outputs)
     made._input_set = frozenset(made._input_names)
-    made._input_bases, made._output_bases = base_names(made._input_names), base_names(made._output_names)
+    made._input_bases, made._output_bases = base_names(flat(inputs)), base_names(made._output_names)
     return made
 
 
