@@ -29,11 +29,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle
-
 from penstock.errors import CannotSendError
 from penstock.graph.failures import carried
 from penstock.graph.handover import Event, Listener, take_news
+from penstock.sending import pickled, pickled_apart
 
 if TYPE_CHECKING:
     from penstock._typing import Data
@@ -79,12 +78,11 @@ class Room:
 
     def write(self, data: Data) -> Handle:
         """The value as a handle, in a file if it is large."""
-        buffers: list[pickle.PickleBuffer] = []
-        pickled = cloudpickle.dumps(data, protocol=5, buffer_callback=buffers.append)
-        parts = [memoryview(pickled), *(buffer.raw() for buffer in buffers)]
+        data_bytes, buffers = pickled_apart(data)
+        parts = [memoryview(data_bytes), *(buffer.raw() for buffer in buffers)]
         if sum(part.nbytes for part in parts) > INLINE_BYTES:
             return self._written(parts)
-        return Handle(cloudpickle.dumps(data, protocol=5) if buffers else pickled)
+        return Handle(pickled(data) if buffers else data_bytes)
 
     def _written(self, parts: list[memoryview]) -> Handle:
         spans = list(_spans([part.nbytes for part in parts]))
@@ -138,8 +136,7 @@ class DriverEnd:
 
     def dumps(self, task_and_data: Any) -> bytes:
         """A task with the handles of its inputs."""
-        dumped: bytes = cloudpickle.dumps(task_and_data, protocol=5)
-        return dumped
+        return pickled(task_and_data)
 
     def loads(self, dumped: bytes) -> Any:
         """The handle of a result; the worker's news is told to the listener."""
@@ -189,8 +186,7 @@ class WorkerEnd:
         """A result as a handle, with the news; an exception, which stands before its traceback, as it is."""
         result, origin = result_and_origin
         if isinstance(origin, TracebackType | str):
-            dumped: bytes = cloudpickle.dumps((result, None), protocol=5)
-            return dumped
+            return pickled((result, None))
         return pickle.dumps((_Result(self._handle(result), take_news()), origin), protocol=5)
 
     def _handle(self, result: Data) -> Handle:

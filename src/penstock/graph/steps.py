@@ -11,6 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from penstock.graph.compact import reduced
+
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data, NodeLike
     from penstock.graph.handover import Handover
@@ -26,6 +28,7 @@ _KNOWS_FILES = ("resolve_load_version", "_fs", "_filesystem")
 class Context:
     """What all work of one run shares."""
 
+    __reduce__ = reduced
     handover: Handover
     run_id: str | None = None
     is_async: bool = False

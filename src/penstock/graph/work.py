@@ -10,12 +10,13 @@ import copy
 import itertools
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dask.sizeof import sizeof
 
 from penstock.errors import DatasetError
+from penstock.graph.compact import reduced
 from penstock.graph.failures import add_note
 from penstock.graph.handover import Event
 from penstock.graph.steps import (
@@ -51,6 +52,7 @@ class Work:
     node: NodeLike
     dataset: str
     """What is loaded, saved or picked; empty where it is not one dataset."""
+    __reduce__ = reduced
     reads = True
     """Whether it looks at the values that it is called with; if not, they only say that it may start."""
 
@@ -141,6 +143,9 @@ class Save(Work):
     def __str__(self) -> str:
         return f"the save of {self.dataset!r} by node {self.node.name!r}"
 
+    def again(self) -> None:
+        """Nothing: what is saved is loaded."""
+
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[None, Seconds]:
         """Nothing: whoever reads the dataset loads it."""
         clock = time.perf_counter()
@@ -159,6 +164,9 @@ class Confirm(Work):
 
     def __str__(self) -> str:
         return f"the confirmation of {self.node.confirms!r} by node {self.node.name!r}"
+
+    def again(self) -> None:
+        """Nothing: it is confirmed."""
 
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[None, Seconds]:  # noqa: ARG002
         """Nothing."""
@@ -184,6 +192,7 @@ class Pick(Work):
 class Input:
     """How a node's task comes by one of its inputs."""
 
+    __reduce__ = reduced
     name: str
     times: int = 1
     """How often the node names it: hooks fire as often."""
@@ -235,6 +244,7 @@ def opened(value: Data) -> Data:
 class Output:
     """What a node's task does with one of the node's outputs."""
 
+    __reduce__ = reduced
     name: str
     is_saved_apart: bool = False
     """A `Save` of its own follows, and fires the hooks."""
@@ -286,6 +296,14 @@ class Call(Work):
 
     def __str__(self) -> str:
         return f"node {self.node.name!r} (inputs: {', '.join(self.node.inputs) or 'none'})"
+
+    def again(self) -> Call | None:
+        """The call without what it has saved and confirmed; None if its result is nothing."""
+        if not any(each.stays or each.is_saved_apart for each in self.outputs):
+            return None
+        if self.confirms is None and not any(each.catalog for each in self.outputs):
+            return self
+        return replace(self, outputs=[replace(each, catalog=None) for each in self.outputs], confirms=None)
 
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds]:
         """What the node made, as it goes on in the graph."""
