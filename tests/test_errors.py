@@ -25,12 +25,14 @@ from penstock.errors import (
     MissingInputError,
     NodeDataError,
     NodeError,
+    NoWorkersError,
     OutputNotUniqueError,
     PenstockError,
     PipelineError,
     RunnerError,
     SelectionError,
     SignatureError,
+    UnfitWorkersError,
 )
 
 EXAMPLES = [
@@ -51,6 +53,8 @@ EXAMPLES = [
     MissingInputError({"river"}, "DataCatalog", {"river": ["rivers"]}),
     RunnerError("max_workers is 0, the river needs at least 1"),
     ClusterError("no scheduler answers at the river"),
+    NoWorkersError("No worker in 5 s", ["job 12: PENDING (the river is low)"]),
+    UnfitWorkersError(["worker river has Python 3.9"], "Start it with the Python of the driver"),
     NodeError("node river", "its worker is gone"),
 ]
 

@@ -17,6 +17,8 @@
     |-- CannotSendError               AttributeError: what cannot leave this process
     |-- RunnerError                   ValueError: a runner argument that makes no sense
     |-- ClusterError                  RuntimeError: no cluster to run on
+    |   |-- NoWorkersError            nobody there to run a task, and nobody coming
+    |   `-- UnfitWorkersError         workers, or a scheduler, that cannot run this pipeline
     `-- NodeError                     RuntimeError: a node's failure that cannot be shown as it was raised
 
 Every error arrives whole from another process: its arguments go to `Exception`, its text is made when asked for.
@@ -278,3 +280,36 @@ class RunnerError(PenstockError, ValueError):
 
 class ClusterError(PenstockError, RuntimeError):
     """No cluster to run on."""
+
+
+class NoWorkersError(ClusterError):
+    """Nobody is there to run a task, and nobody comes.
+
+    Args:
+        problem: What was waited for, and how long.
+        said: What the queue says of each job, if the workers are jobs.
+    """
+
+    def __init__(self, problem: str, said: Iterable[str] = ()) -> None:
+        super().__init__(problem, said)
+        self.problem, self.said = problem, said
+
+    def __str__(self) -> str:
+        return "".join([self.problem, *(f"\n  {each}" for each in self.said)])
+
+
+class UnfitWorkersError(ClusterError):
+    """Workers, or a scheduler, that cannot run this pipeline.
+
+    Args:
+        problems: One for each culprit.
+        advice: What to do next.
+    """
+
+    def __init__(self, problems: Iterable[str], advice: str) -> None:
+        super().__init__(problems, advice)
+        self.problems, self.advice = problems, advice
+
+    def __str__(self) -> str:
+        problems = "".join(f"\n  {problem}" for problem in self.problems)
+        return f"The cluster does not fit the pipeline:{problems}\n{self.advice}"
