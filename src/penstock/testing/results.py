@@ -65,6 +65,33 @@ class ResultPromises(Base):
         assert ["first" in done[0], "second" in done[1]] == [True, True]
         assert ["1 of 2" in done[0], "2 of 2" in done[1]] == [True, True]
 
+    def test_a_finished_node_is_logged_while_the_run_goes_on(self, runner: Any, diary: Diary) -> None:
+        """Who waits for hours wants to see how far it is."""
+
+        class Note(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                if "Completed" in record.getMessage():
+                    diary.note(record.getMessage())
+
+        def wait(_: int) -> int:
+            until = time.time() + 20
+            while not any("first" in what for what in diary.whats()) and time.time() < until:
+                time.sleep(0.01)
+            return len(diary.whats())
+
+        nodes = pipeline([node(add_one, "a", "b", name="first"), node(wait, "b", "c", name="second")])
+        log, handler = logging.getLogger(type(runner).__module__), Note()
+        log.addHandler(handler)
+        before = log.level
+        log.setLevel(logging.INFO)
+        try:
+            seen = runner.run(nodes, DataCatalog({"a": 1}))["c"].load()
+        finally:
+            log.removeHandler(handler)
+            log.setLevel(before)
+
+        assert seen == 1
+
     def test_a_failed_run_says_where_to_resume(self, runner: Any, caplog: pytest.LogCaptureFixture) -> None:
         """What is in memory is lost by then, so the hint goes back to the last thing that is stored."""
         nodes = pipeline(

@@ -13,7 +13,7 @@ from distributed.deploy import Cluster
 from penstock.errors import RunnerError
 from penstock.runner.abstract import AbstractRunner, Here
 from penstock.runner.cluster.connect import checked, connected
-from penstock.runner.cluster.remote import Stay
+from penstock.runner.cluster.remote import staying
 from penstock.runner.cluster.submit import computed
 from penstock.runner.cluster.workers import Workers, subscribed
 
@@ -78,7 +78,7 @@ class DaskRunner(AbstractRunner):
             outputs = futures[: len(plan.outputs)]
             if is_temporary:
                 return [Here(value) for value in client.gather(outputs)]
-            return Stay(stack.pop_all(), outputs).values if outputs else []
+            return staying(stack.pop_all(), outputs) if outputs else []
 
     def _connected(self, stack: contextlib.ExitStack) -> tuple[Client, bool]:
         """A client, and whether its cluster ends with it; what was opened here is closed by the stack."""

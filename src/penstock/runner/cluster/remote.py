@@ -14,19 +14,24 @@ if TYPE_CHECKING:
     from penstock.io.memory import Deferred
 
 
+def staying(stack: contextlib.ExitStack, futures: list[Future]) -> list[Deferred]:
+    """The outputs, which stay where they are; the stack is closed when none of them is wanted any more."""
+    stay = Stay(stack, len(futures))
+    return [Remote(stay, future) for future in futures]
+
+
 class Stay:
     """Outputs that stay on a cluster, and the client that keeps them there until the last one is fetched or forgotten.
 
     Args:
         stack: Closes the client, if it was opened for the run.
-        futures: The outputs.
+        outputs: How many there are.
     """
 
-    def __init__(self, stack: contextlib.ExitStack, futures: list[Future]) -> None:
+    def __init__(self, stack: contextlib.ExitStack, outputs: int) -> None:
         self._stack = stack
         self._lock = threading.Lock()
-        self._left = len(futures)
-        self.values: list[Deferred] = [Remote(self, future) for future in futures]
+        self._left = outputs
 
     def leave(self) -> None:
         """One output less."""

@@ -72,6 +72,8 @@ def subscribed(client: Client, handover: Handover) -> Iterator[None]:
         # The scheduler keeps the events of a topic for ever, unless somebody removes it.
         with contextlib.suppress(Exception):
             client.run_on_scheduler(_forget_topic, topic=topic)
+        # Nor does the client forget the listener, which knows the catalog with all that it holds.
+        getattr(client, "_event_handlers", {}).pop(topic, None)
 
 
 def _forget_topic(topic: str, dask_scheduler: Any) -> None:

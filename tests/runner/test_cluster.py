@@ -1,0 +1,375 @@
+"""DaskRunner: what only clusters do. The contract is in test_cluster_contract.py."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import dask
+import distributed
+import pytest
+from dask.utils import key_split
+from distributed import Client, LocalCluster
+
+from penstock import DaskRunner
+from penstock.errors import ClusterError, DatasetError, NodeError, RunnerError
+from penstock.io import DataCatalog
+from penstock.pipeline import node, pipeline
+from penstock.testing import add_one, fail
+
+ADD = pipeline([node(add_one, "a", "b", name="add")])
+
+
+def eventually(claim, seconds=20):
+    """Whether the claim comes true: a cluster hears of what the client forgets a little later."""
+    until = time.time() + seconds
+    while time.time() < until:
+        if claim():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def tasks_on(client):
+    return client.run_on_scheduler(lambda dask_scheduler: sorted(map(str, dask_scheduler.tasks)))
+
+
+# Where outputs are
+
+
+def test_outputs_stay_on_the_callers_cluster_until_they_are_loaded(client):
+    """A result of 50 GB need not fit into the driver, and the next run may want it where it is."""
+    result = DaskRunner(client).run(ADD, DataCatalog({"a": 1}))
+    (key,) = client.who_has()
+    deferred = result["b"].deferred
+
+    value = result["b"].load()
+
+    assert key_split(key) == "add"
+    assert deferred is not None
+    assert value == result["b"].load() == 2
+    assert eventually(lambda: not client.who_has())
+
+
+def test_outputs_that_nobody_keeps_leave_the_cluster(client):
+    result = DaskRunner(client).run(ADD, DataCatalog({"a": 1}))
+    assert client.who_has()
+
+    del result
+    gc.collect()
+
+    assert eventually(lambda: not tasks_on(client))
+
+
+def test_nothing_of_a_run_stays_on_the_scheduler(client):
+    """A cluster lives for weeks and sees thousands of runs."""
+
+    def known(dask_scheduler):
+        return {*dask_scheduler._broker._topics, *map(str, dask_scheduler.tasks)}
+
+    before = client.run_on_scheduler(known)
+
+    DaskRunner(client).run(ADD, DataCatalog({"a": 1}))["b"].load()
+    with pytest.raises(ValueError, match="turbines"):
+        DaskRunner(client).run(pipeline([node(fail, "a", "b")]), DataCatalog({"a": 1}))
+
+    assert eventually(lambda: client.run_on_scheduler(known) <= before)
+
+
+def test_a_later_run_takes_what_an_earlier_one_left_on_the_cluster(client):
+    catalog = DataCatalog({"a": 1})
+    runner = DaskRunner(client)
+    runner.run(ADD, catalog)
+
+    result = runner.run(pipeline([node(add_one, "b", "c", name="next")]), catalog)
+
+    assert result["c"].load() == 3
+    assert catalog.load("b") == 2
+
+
+def test_outputs_are_fetched_from_a_temporary_cluster():
+    runner = DaskRunner(n_workers=1, threads_per_worker=2, processes=False)
+
+    result = runner.run(ADD, DataCatalog({"a": 1}))
+
+    assert result["b"].load() == 2
+
+
+def test_an_output_whose_cluster_is_gone_is_a_dataset_error():
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        client = Client(cluster, set_as_default=False)
+        result = DaskRunner(client).run(ADD, DataCatalog({"a": 1}))
+        client.close()
+
+    with pytest.raises(DatasetError):
+        result["b"].load()
+
+
+def test_two_runs_never_see_each_others_results(client):
+    """Equal keys would make the second run return the first one's data without running."""
+    nodes = pipeline([node(random.random, None, "number", name="draw")])
+    runner, catalog = DaskRunner(client), DataCatalog()
+
+    numbers = {runner.run(nodes, catalog)["number"].load() for _ in range(3)}
+
+    assert len(numbers) == 3
+
+
+def test_a_large_free_input_does_not_ride_in_the_graph(client):
+    """Dask warns of graphs above 10 MB, and warnings are errors here."""
+    catalog = DataCatalog({"block": bytearray(20_000_000)})
+    nodes = pipeline([node(len, "block", name, name=name) for name in ("x", "y")])
+
+    result = DaskRunner(client).run(nodes, catalog)
+
+    assert [dataset.load() for dataset in result.values()] == [20_000_000] * 2
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("split_data", "split_data"),
+        ("train-v2", "train_v2"),
+        ("a" * 100, "a" * 60),
+        ("x.y.split", "split@x.y"),
+    ],
+)
+def test_the_dashboard_shows_the_nodes_name(client, name, shown):
+    """The word before the first dash is the bar, the colour and the label of the metrics."""
+    namespace, _, own = name.rpartition(".")
+    nodes = pipeline([node(add_one, "a", "b", name=own, namespace=namespace or None)])
+
+    plan = DaskRunner(client).plan(nodes, DataCatalog({"a": 1}))
+
+    assert [key_split(key) for key, task in plan.tasks.items() if task.kind == "call"] == [shown]
+
+
+# Who closes what
+
+
+@pytest.mark.parametrize("kind", ["client", "cluster", "address", "scheduler_file"])
+def test_every_way_to_a_cluster_runs_and_leaves_it_open(client, cluster, tmp_path, kind):
+    path = tmp_path / "scheduler.json"
+    path.write_text(json.dumps({"address": cluster.scheduler_address}))
+    runner = {
+        "client": lambda: DaskRunner(client),
+        "cluster": lambda: DaskRunner(cluster),
+        "address": lambda: DaskRunner(address=cluster.scheduler_address),
+        "scheduler_file": lambda: DaskRunner(scheduler_file=str(path)),
+    }[kind]()
+
+    value = runner.run(ADD, DataCatalog({"a": 1}))["b"].load()
+
+    assert value == 2
+    assert client.status == "running"
+    assert client.submit(add_one, 2, pure=False).result() == 3
+
+
+def test_a_client_of_the_runners_own_is_closed_when_its_last_output_is_loaded(client, cluster):
+    def clients(dask_scheduler):
+        return set(dask_scheduler.clients)
+
+    before = client.run_on_scheduler(clients)
+    result = DaskRunner(cluster.scheduler_address).run(ADD, DataCatalog({"a": 1}))
+    opened = client.run_on_scheduler(clients) - before
+
+    result["b"].load()
+
+    assert len(opened) == 1
+    assert eventually(lambda: client.run_on_scheduler(clients).isdisjoint(opened))
+    assert eventually(lambda: "penstock-close" not in {thread.name for thread in threading.enumerate()})
+
+
+def test_a_client_of_the_runners_own_does_not_become_the_default(cluster):
+    """The user's own Dask collections would suddenly run there."""
+    DaskRunner(cluster.scheduler_address).run(ADD, DataCatalog({"a": 1}))["b"].load()
+
+    with pytest.raises(ValueError, match="client"):
+        distributed.default_client()
+
+
+@pytest.mark.parametrize("given", [{}, {"n_workers": 2, "threads_per_worker": 1}])
+def test_without_a_cluster_there_is_one_for_the_run(given):
+    nodes = pipeline([node(lambda: (os.getpid(), os.getppid()), None, ["worker", "parent"], name="who")])
+
+    result = DaskRunner(**given).run(nodes, DataCatalog())
+
+    worker = result["worker"].load()
+    assert worker != os.getpid()
+    assert eventually(lambda: not _is_alive(worker))
+
+
+def _is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("wrong", [42, object(), ["tcp://127.0.0.1:8786"]])
+def test_what_is_no_cluster_is_refused(wrong):
+    with pytest.raises(RunnerError, match=type(wrong).__name__):
+        DaskRunner(wrong)
+
+
+def test_a_client_and_arguments_for_one_are_refused(client):
+    with pytest.raises(RunnerError, match="n_workers"):
+        DaskRunner(client, n_workers=2)
+
+
+def test_a_closed_client_is_refused(cluster):
+    closed = Client(cluster, set_as_default=False)
+    closed.close()
+
+    with pytest.raises(ClusterError, match="closed"):
+        DaskRunner(closed).run(ADD, DataCatalog({"a": 1}))
+
+
+def test_an_asynchronous_client_is_refused(cluster):
+    async def run():
+        async with Client(cluster.scheduler_address, asynchronous=True, set_as_default=False) as client:
+            with pytest.raises(ClusterError, match="asynchronous"):
+                DaskRunner(client).run(ADD, DataCatalog({"a": 1}))
+
+    asyncio.run(run())
+
+
+def test_an_address_where_nobody_answers_is_a_cluster_error():
+    with pytest.raises(ClusterError, match="scheduler"):
+        DaskRunner(address="tcp://127.0.0.1:1", timeout="1s").run(ADD, DataCatalog({"a": 1}))
+
+
+# What goes wrong on clusters
+
+
+@pytest.fixture
+def mortal_client():
+    """A cluster whose workers may die, of which the other tests notice nothing."""
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def test_a_task_that_kills_its_workers_is_named(mortal_client):
+    """Too large a table: the kernel, or the batch system, kills whoever loads it."""
+    nodes = pipeline([node(lambda: os._exit(1), None, "b", name="greedy")])
+
+    with pytest.raises(NodeError, match="greedy"):
+        DaskRunner(mortal_client).run(nodes, DataCatalog())
+
+
+def test_a_run_survives_the_death_of_a_worker(mortal_client, tmp_path):
+    """What the dead worker held is computed again, and each node is counted once."""
+    died = tmp_path / "died"
+
+    def die_once(number):
+        if not died.exists():
+            died.touch()
+            os._exit(1)
+        return number + 1
+
+    nodes = pipeline([node(add_one, "a", "b", name="first"), node(die_once, "b", "c", name="second")])
+
+    result = DaskRunner(mortal_client).run(nodes, DataCatalog({"a": 1}))
+
+    assert result["c"].load() == 3
+    assert [record.node for record in result.records] == ["first", "second"]
+
+
+# The user's own Dask tools
+
+
+def test_annotations_of_the_caller_count(client, tmp_path):
+    """Retries, priorities and resources are Dask's, and go round any run."""
+    tried = tmp_path / "tried"
+
+    def flaky(number):
+        if not tried.exists():
+            tried.touch()
+            raise OSError("try again")
+        return number
+
+    nodes = pipeline([node(flaky, "a", "b", name="flaky")])
+
+    with dask.annotate(retries=1):
+        result = DaskRunner(client).run(nodes, DataCatalog({"a": 1}))
+
+    assert result["b"].load() == 1
+
+
+def test_records_name_the_worker(client):
+    result = DaskRunner(client).run(ADD, DataCatalog({"a": 1}))
+
+    assert result.records[0].worker in client.scheduler_info(n_workers=-1)["workers"]
+
+
+def test_its_repr_shows_plain_arguments_and_no_credentials(client):
+    """Kedro writes it into the run's parameters, and those into logs."""
+    assert repr(DaskRunner(client)) == "penstock.runner.cluster.DaskRunner(client=<Client>)"
+    assert repr(DaskRunner("tcp://127.0.0.1:8786", is_async=True)) == (
+        "penstock.runner.cluster.DaskRunner(client='tcp://127.0.0.1:8786', is_async=True)"
+    )
+    shown = repr(
+        DaskRunner(address="gateway://ann:hunter2@host:1", security={"key": "hunter2"}, password="hunter2")
+    )
+    assert "hunter2" not in shown
+    assert "host:1" in shown
+
+
+def test_ctrl_c_ends_a_temporary_cluster(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    pid_file = tmp_path / "pid"
+    assert eventually(lambda: pid_file.exists() and pid_file.read_text(), seconds=60)
+    worker = int(pid_file.read_text())
+
+    # As a terminal does: to the driver and all its children.
+    os.killpg(process.pid, 2)
+    out, errors = process.communicate(timeout=60)
+
+    assert out == "interrupted\n", errors
+    assert eventually(lambda: not _is_alive(worker))
+    assert not Path(tmp_path, "ended").exists()
+
+
+INTERRUPTED = """
+import os, sys, time
+from pathlib import Path
+from penstock import DaskRunner, DataCatalog, node
+from penstock.pipeline import pipeline
+folder = sys.argv[1]
+def slow():
+    Path(folder, "pid").write_text(str(os.getpid()))
+    time.sleep(30)
+    Path(folder, "ended").touch()
+if __name__ == "__main__":
+    try:
+        DaskRunner(n_workers=1).run(pipeline([node(slow, None, "b", name="slow")]), DataCatalog())
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
