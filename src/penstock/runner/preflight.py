@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from penstock.errors import CannotSendError
+from penstock.graph.compile import is_cached
+from penstock.graph.steps import wrapped
 from penstock.sending import why_not_sendable
 
 if TYPE_CHECKING:
-    from penstock._typing import CatalogLike, PipelineLike
+    from penstock._typing import CatalogLike, DatasetLike, PipelineLike
     from penstock.hooks import Hooks
 
 
@@ -19,7 +21,7 @@ def check_can_be_sent(pipeline: PipelineLike, catalog: CatalogLike, hooks: Hooks
         CannotSendError: Names all that cannot, each with its reason; nothing has run.
     """
     things = {f"node {node.name!r}": node for node in pipeline.nodes}
-    datasets = {name: catalog.get(name) for name in sorted(pipeline.datasets())}
+    datasets = {name: _sent(catalog.get(name)) for name in sorted(pipeline.datasets())}
     things |= {
         f"dataset {name!r}": dataset for name, dataset in datasets.items() if not _is_elsewhere(dataset)
     }
@@ -29,6 +31,12 @@ def check_can_be_sent(pipeline: PipelineLike, catalog: CatalogLike, hooks: Hooks
         return
     reasons = {name: why_not_sendable(thing) for name, thing in things.items()}
     raise CannotSendError({name: reason for name, reason in reasons.items() if reason is not None})
+
+
+def _sent(dataset: DatasetLike | None) -> DatasetLike | None:
+    """What of a dataset has to be sendable; a cache stays here, and Kedro's marks its dataset as for one process only."""
+    inner: DatasetLike | None = wrapped(dataset) if is_cached(dataset) else dataset
+    return inner
 
 
 def _is_single_process(thing: object) -> bool:
