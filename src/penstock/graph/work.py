@@ -10,7 +10,7 @@ import copy
 import itertools
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dask.sizeof import sizeof
@@ -143,9 +143,6 @@ class Save(Work):
     def __str__(self) -> str:
         return f"the save of {self.dataset!r} by node {self.node.name!r}"
 
-    def again(self) -> None:
-        """Nothing: what is saved is loaded."""
-
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[None, Seconds]:
         """Nothing: whoever reads the dataset loads it."""
         clock = time.perf_counter()
@@ -164,9 +161,6 @@ class Confirm(Work):
 
     def __str__(self) -> str:
         return f"the confirmation of {self.node.confirms!r} by node {self.node.name!r}"
-
-    def again(self) -> None:
-        """Nothing: it is confirmed."""
 
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[None, Seconds]:  # noqa: ARG002
         """Nothing."""
@@ -296,14 +290,6 @@ class Call(Work):
 
     def __str__(self) -> str:
         return f"node {self.node.name!r} (inputs: {', '.join(self.node.inputs) or 'none'})"
-
-    def again(self) -> Call | None:
-        """The call without what it has saved and confirmed; None if its result is nothing."""
-        if not any(each.stays or each.is_saved_apart for each in self.outputs):
-            return None
-        if self.confirms is None and not any(each.catalog for each in self.outputs):
-            return self
-        return replace(self, outputs=[replace(each, catalog=None) for each in self.outputs], confirms=None)
 
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds]:
         """What the node made, as it goes on in the graph."""

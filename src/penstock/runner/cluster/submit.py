@@ -13,6 +13,7 @@ from distributed import Client, Future, KilledWorker, as_completed
 from penstock.errors import ClusterError, NodeError
 from penstock.graph.work import Held, opened
 from penstock.io.memory import MemoryDataset
+from penstock.runner.cluster.once import done_once
 from penstock.runner.cluster.remote import Remote
 
 if TYPE_CHECKING:
@@ -33,13 +34,14 @@ def computed(
     Unless tasks end with the cluster, which is closed next and kills what still runs.
     """
     small, kept = _scattered(client, graph)
-    futures: list[Future] = client.get(small, list(keys), sync=False)
-    try:
-        _wait(client, futures)
-    except BaseException:
-        if not ends_with_cluster:
-            _stop(client, futures, frozenset(small))
-        raise
+    with done_once(client):
+        futures: list[Future] = client.get(small, list(keys), sync=False)
+        try:
+            _wait(client, futures)
+        except BaseException:
+            if not ends_with_cluster:
+                _stop(client, futures, frozenset(small))
+            raise
     del kept
     return futures
 

@@ -1,0 +1,101 @@
+"""What a cluster does once, whatever dies: the scheduler forgets how to do again what is done and saved.
+
+Dask computes again what a dead worker held, and all that this was made of. The result of a save is nothing, and its worth is in
+the store: when the scheduler hears that it is done, its recipe becomes one that does nothing and needs nobody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from distributed.diagnostics.plugin import SchedulerPlugin
+
+from penstock.graph.work import Call, Confirm, Save, Work
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+
+@contextlib.contextmanager
+def done_once(client: Client) -> Iterator[None]:
+    """While this is open, the scheduler sees to it that work which is done and saved is not done again."""
+    name = f"penstock-{secrets.token_hex(8)}"
+    client.register_plugin(Once(), name=name)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(Exception):
+            client.run_on_scheduler(_leave, name=name)
+
+
+class Once(SchedulerPlugin):  # type: ignore[misc]  # distributed ships no types
+    """Rewrites the recipe of each piece of work that is done, on the scheduler."""
+
+    def __init__(self) -> None:
+        self._alone: set[Any] = set()
+        """Keys that no task needs any more, of which Dask would not hear."""
+
+    async def start(self, scheduler: Any) -> None:
+        """Remember the scheduler."""
+        self._scheduler = scheduler
+
+    def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Rewrite the recipe of a task that is done."""
+        if finish != "memory":
+            return
+        task = self._scheduler.tasks[key]
+        work = getattr(task.run_spec, "func", None)
+        if not isinstance(work, Work):
+            return
+        again = _again(work)
+        if again is None:
+            task.run_spec = type(task.run_spec)(key, _nothing)
+            self._part(task)
+        elif again is not work:
+            task.run_spec = task.run_spec.copy()
+            task.run_spec.func = again
+
+    def _part(self, task: Any) -> None:
+        """Let the task need nobody, in the scheduler's book on both sides."""
+        for needed in task.dependencies:
+            needed.dependents.discard(task)
+            if not needed.dependents:
+                self._alone.add(needed.key)
+        task.dependencies.clear()
+
+    def sweep(self) -> None:
+        """Let the scheduler forget what it keeps for nobody."""
+        tasks = (self._scheduler.tasks.get(key) for key in self._alone)
+        unneeded = [task.key for task in tasks if task and not task.dependents and not task.who_wants]
+        self._scheduler.transitions(dict.fromkeys(unneeded, "forgotten"), stimulus_id="penstock-sweep")
+
+
+def _again(work: Work) -> Work | None:
+    """What to do if the worker dies that has done the work; None if nothing, since all that came of it outlives workers."""
+    if isinstance(work, Save | Confirm):
+        return None
+    if not isinstance(work, Call) or any(each.is_saved_apart for each in work.outputs):
+        return work
+    if not any(each.stays for each in work.outputs):
+        return None
+    saves_inside = work.confirms is not None or any(each.catalog for each in work.outputs)
+    return _without_saves(work) if saves_inside else work
+
+
+def _without_saves(call: Call) -> Call:
+    outputs = [replace(each, catalog=None) for each in call.outputs]
+    return replace(call, outputs=outputs, confirms=None)
+
+
+def _nothing() -> None:
+    """What is left to do of work that is done."""
+
+
+def _leave(name: str, dask_scheduler: Any) -> None:
+    plugin = dask_scheduler.plugins[name]
+    dask_scheduler.remove_plugin(name)
+    plugin.sweep()
