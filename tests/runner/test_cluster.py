@@ -81,7 +81,9 @@ def test_nothing_of_a_run_stays_on_the_scheduler(client):
     with pytest.raises(ValueError, match="turbines"):
         DaskRunner(client).run(pipeline([node(fail, "a", "b")]), DataCatalog({"a": 1}))
 
-    assert eventually(lambda: client.run_on_scheduler(known) <= before)
+    assert eventually(lambda: client.run_on_scheduler(known) <= before, 5), (
+        client.run_on_scheduler(known) - before
+    )
 
 
 def test_a_later_run_takes_what_an_earlier_one_left_on_the_cluster(client):

@@ -68,8 +68,8 @@ def subscribed(client: Client, handover: Handover) -> Iterator[None]:
     try:
         yield
     finally:
-        client.unsubscribe_topic(topic)
-        # The scheduler keeps the events of a topic for ever, unless somebody removes it.
+        # The scheduler keeps the events of a topic for ever, unless somebody removes it, and the subscription with it:
+        # `unsubscribe_topic` takes another way there, and would make the topic anew when it comes second.
         with contextlib.suppress(Exception):
             client.run_on_scheduler(_forget_topic, topic=topic)
         # Nor does the client forget the listener, which knows the catalog with all that it holds.
