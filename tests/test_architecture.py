@@ -31,6 +31,7 @@ LAYERS = [
 HOMES = {
     "dask._task_spec": {"graph/compile.py"},
     "distributed": {"runner/cluster/"},
+    "dask_jobqueue": {"runner/cluster/"},
     "kedro": {"kedro/"},
 }
 """What is imported in one file only, or in one package, whose place ends with a slash."""

@@ -13,8 +13,12 @@ from distributed.deploy import Cluster
 from penstock.errors import RunnerError
 from penstock.runner.abstract import AbstractRunner, Here
 from penstock.runner.cluster.connect import checked, connected
+from penstock.runner.cluster.interrupts import interruptible
+from penstock.runner.cluster.keeper import Keeper
 from penstock.runner.cluster.remote import staying
+from penstock.runner.cluster.settings import worker_timeout
 from penstock.runner.cluster.submit import computed
+from penstock.runner.cluster.waiting import await_workers, watched
 from penstock.runner.cluster.workers import Workers, subscribed
 
 if TYPE_CHECKING:
@@ -33,8 +37,12 @@ class DaskRunner(AbstractRunner):
         client: An open `Client`, a cluster object, or the scheduler's address. A client or cluster is left open. Outputs in
             memory stay on its workers until they are loaded.
         is_async: Each node loads its inputs at once and saves its outputs at once, in threads of its worker.
+        worker_timeout_seconds: How long a run waits for a worker, at its beginning and when all have gone; by default what
+            Dask's configuration says, which is an hour unless it was changed.
         client_kwargs: What `distributed.Client` takes: `address`, `scheduler_file`, `security`, `n_workers`, ... Without an
             address or file it is a local cluster, which listens on loopback only, and is closed after the run.
+
+    Without a client and `client_kwargs`, it is the cluster of the section `penstock` in Dask's configuration, or a local one.
 
     Raises:
         RunnerError: Arguments that do not go together, or are no client, cluster or address.
@@ -43,7 +51,12 @@ class DaskRunner(AbstractRunner):
     _is_synchronous = False
 
     def __init__(
-        self, client: Client | Cluster | str | None = None, *, is_async: bool = False, **client_kwargs: Any
+        self,
+        client: Client | Cluster | str | None = None,
+        *,
+        is_async: bool = False,
+        worker_timeout_seconds: float | None = None,
+        **client_kwargs: Any,
     ) -> None:
         super().__init__(is_async)
         if client is not None and client_kwargs:
@@ -54,16 +67,20 @@ class DaskRunner(AbstractRunner):
             raise RunnerError(
                 f"DaskRunner takes a distributed Client, a cluster or an address, not a {type(client).__name__}"
             )
+        if worker_timeout_seconds is not None:
+            worker_timeout(worker_timeout_seconds)
         self._client = client
         self._client_kwargs = client_kwargs
+        self._worker_timeout_seconds = worker_timeout_seconds
 
     def get(self, graph: Mapping[str, Any], keys: Sequence[str]) -> Sequence[Data]:
         """The values of `keys`; when this raises, no task of the graph runs any more."""
-        with contextlib.ExitStack() as stack:
+        with interruptible(), contextlib.ExitStack() as stack:
             client, is_temporary = self._connected(stack)
-            futures = computed(client, graph, keys, ends_with_cluster=is_temporary)
-            values: Sequence[Data] = client.gather(futures)
-            return values
+            with self._watched(client, keys, is_ours=is_temporary):
+                futures = computed(client, graph, keys, ends_with_cluster=is_temporary)
+                values: Sequence[Data] = client.gather(futures)
+                return values
 
     def handover(self, listener: Listener | None = None) -> Handover:
         """Dask moves values from worker to worker; news comes through the scheduler."""
@@ -71,9 +88,9 @@ class DaskRunner(AbstractRunner):
 
     def compute(self, plan: Plan, handover: Handover) -> list[Deferred]:
         """The outputs in memory: fetched from a temporary cluster, and on any other left where they are until they are loaded."""
-        with contextlib.ExitStack() as stack:
+        with interruptible(), contextlib.ExitStack() as stack:
             client, is_temporary = self._connected(stack)
-            with subscribed(client, handover):
+            with self._watched(client, plan.keys, is_ours=is_temporary), subscribed(client, handover):
                 futures = computed(client, plan.graph, plan.keys, ends_with_cluster=is_temporary)
             outputs = futures[: len(plan.outputs)]
             if is_temporary:
@@ -81,13 +98,24 @@ class DaskRunner(AbstractRunner):
             return staying(stack.pop_all(), outputs) if outputs else []
 
     def _connected(self, stack: contextlib.ExitStack) -> tuple[Client, bool]:
-        """A client, and whether its cluster ends with it; what was opened here is closed by the stack."""
+        """A client of a cluster with a worker, and whether the cluster ends with it; what was opened here is closed by the stack."""
+        seconds = worker_timeout(self._worker_timeout_seconds)
         if isinstance(self._client, Client):
-            return checked(self._client), False
-        return connected(
-            {"address": self._client} if self._client is not None else self._client_kwargs, stack
-        )
+            client, is_temporary = checked(self._client), False
+        else:
+            arguments = {"address": self._client} if self._client is not None else self._client_kwargs
+            client, is_temporary = connected(arguments, stack)
+        await_workers(client, Keeper(client, is_ours=is_temporary), seconds)
+        return client, is_temporary
+
+    def _watched(
+        self, client: Client, keys: Sequence[str], *, is_ours: bool
+    ) -> contextlib.AbstractContextManager[None]:
+        seconds = worker_timeout(self._worker_timeout_seconds)
+        return watched(client, Keeper(client, is_ours=is_ours), seconds, keys)
 
     def _arguments(self) -> dict[str, Any]:
-        given = {"client": self._client} if self._client is not None else {}
+        given: dict[str, Any] = {"client": self._client} if self._client is not None else {}
+        if self._worker_timeout_seconds is not None:
+            given["worker_timeout_seconds"] = self._worker_timeout_seconds
         return {**given, **self._client_kwargs, **super()._arguments()}

@@ -1,4 +1,4 @@
-"""How a runner comes by a client: of somebody else's cluster, or of a local one of its own."""
+"""How a runner comes by a client: of somebody else's cluster, or of one of its own."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import contextlib
 import importlib.util
 import inspect
 import logging
-import signal
 import socket
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import resource_tracker
 from typing import Any
 
 import dask
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Security
+from distributed.deploy import Cluster
 
-from penstock.errors import ClusterError
+from penstock.errors import ClusterError, RunnerError
+from penstock.runner.cluster.interrupts import block_interrupts
+from penstock.runner.cluster.jobs import imported, is_job_queue, renewing, staggered
+from penstock.runner.cluster.settings import Configured, configured
 
 _LOG = logging.getLogger(__name__)
 
@@ -28,20 +30,26 @@ def connected(arguments: Mapping[str, Any], stack: contextlib.ExitStack) -> tupl
     """A client, and whether its cluster ends with it; both are closed by the stack.
 
     Args:
-        arguments: What `distributed.Client` takes.
+        arguments: What `distributed.Client` takes; nothing for what Dask's configuration says.
         stack: Closes what is opened here.
     """
     if not _is_temporary(arguments):
         return stack.enter_context(_client(arguments)), False
     client = _started(arguments, stack)
-    workers = len(client.scheduler_info(n_workers=-1)["workers"])
-    _LOG.info("Local cluster of %d workers, dashboard at %s", workers, client.dashboard_link)
+    cluster = client.cluster
+    if is_job_queue(cluster):
+        _LOG.info(
+            "The scheduler is at %s, its dashboard at %s", cluster.scheduler_address, client.dashboard_link
+        )
+    else:
+        workers = len(client.nthreads())
+        _LOG.info("%s of %d workers, dashboard at %s", type(cluster).__name__, workers, client.dashboard_link)
     return client, True
 
 
 def _is_temporary(arguments: Mapping[str, Any]) -> bool:
-    configured = dask.config.get("scheduler-address", None) or dask.config.get("scheduler_address", None)
-    return not (arguments.get("address") or arguments.get("scheduler_file") or configured)
+    elsewhere = dask.config.get("scheduler-address", None) or dask.config.get("scheduler_address", None)
+    return not (arguments.get("address") or arguments.get("scheduler_file") or elsewhere)
 
 
 def _client(arguments: Mapping[str, Any]) -> Client:
@@ -54,13 +62,13 @@ def _client(arguments: Mapping[str, Any]) -> Client:
 
 
 def _started(arguments: Mapping[str, Any], stack: contextlib.ExitStack) -> Client:
-    """A client of a new local cluster; both are closed by the stack.
+    """A client of a new cluster; both are closed by the stack.
 
     A thread starts them, so that Ctrl-C finds a whole cluster to close and not half a one.
     """
     if importlib.util.find_spec("bokeh") is None and arguments.get("dashboard_address"):
         raise ClusterError('The dashboard needs the package bokeh: pip install "penstock[dashboard]"')
-    with ThreadPoolExecutor(1, initializer=_block_interrupts) as thread:
+    with ThreadPoolExecutor(1, initializer=block_interrupts) as thread:
         starting = thread.submit(_start, arguments)
         try:
             cluster, client = starting.result()
@@ -74,26 +82,77 @@ def _started(arguments: Mapping[str, Any], stack: contextlib.ExitStack) -> Clien
     return client
 
 
-def _start(arguments: Mapping[str, Any]) -> tuple[LocalCluster, Client]:
+def _start(arguments: Mapping[str, Any]) -> tuple[Cluster, Client]:
+    wanted = None if arguments else configured()
     of_client = inspect.signature(Client).parameters
-    given = {name: value for name, value in arguments.items() if name not in of_client}
-    port = DASHBOARD_PORT if _is_free(DASHBOARD_PORT) else 0
-    # On loopback only, as the cluster itself.
-    cluster = LocalCluster(**{"dashboard_address": f"127.0.0.1:{port}", **given})
-    rest = {name: value for name, value in arguments.items() if name in of_client}
+    # Both take it: the cluster to have it, and a cluster's client from there.
+    of_cluster = {
+        name: value for name, value in arguments.items() if name not in of_client or name == "security"
+    }
+    rest = {name: value for name, value in arguments.items() if name in of_client and name != "security"}
+    cluster = _local(of_cluster) if wanted is None else _of_configuration(wanted)
     try:
+        if wanted is not None:
+            _scale(cluster, wanted)
         return cluster, Client(**{**rest, "address": cluster}, set_as_default=False)
     except BaseException:
         cluster.close()
         raise
 
 
-def _block_interrupts() -> None:
-    """Threads and processes started from this thread do not see Ctrl-C: the caller of `run` does, and closes them."""
-    if hasattr(signal, "pthread_sigmask"):
-        # Started later, it would let the signal through again (multiprocessing/resource_tracker.py).
-        resource_tracker.ensure_running()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _local(arguments: Mapping[str, Any]) -> LocalCluster:
+    """A local cluster. It listens on loopback only, its dashboard too, unless it is told where else."""
+    port = DASHBOARD_PORT if _is_free(DASHBOARD_PORT) else 0
+    address = arguments.get("dashboard_address", port)
+    if isinstance(address, int) or str(address).lstrip(":").isdigit():
+        address = f"127.0.0.1:{str(address).lstrip(':')}"
+    return LocalCluster(**{**_secured(arguments), "dashboard_address": address})
+
+
+def _of_configuration(wanted: Configured) -> Cluster:
+    if wanted.cls is None:
+        return _local(wanted.arguments)
+    cls, arguments = imported(wanted.cls), _secured(wanted.arguments)
+    if is_job_queue(cls):
+        _check_jobs(wanted)
+        cls, arguments = renewing(cls), staggered(cls, arguments)
+    try:
+        cluster = cls(**arguments)
+    except (TypeError, ValueError) as error:
+        raise RunnerError(
+            f"{wanted.cls} does not take the arguments of penstock.cluster in Dask's configuration: {error}"
+        ) from error
+    if not isinstance(cluster, Cluster):
+        raise RunnerError(
+            f"penstock.cluster.class in Dask's configuration is {wanted.cls}, which gives a {type(cluster).__name__} and no cluster"
+        )
+    return cluster
+
+
+def _check_jobs(wanted: Configured) -> None:
+    if not (wanted.scale or wanted.adapt or wanted.arguments.get("n_workers")):
+        raise RunnerError(
+            f"penstock.cluster in Dask's configuration asks for no job: {wanted.cls} starts without workers. "
+            "Set scale, to 4 or {jobs: 4} for instance, or adapt, to {minimum_jobs: 1, maximum_jobs: 10}"
+        )
+
+
+def _scale(cluster: Cluster, wanted: Configured) -> None:
+    try:
+        if wanted.scale:
+            cluster.scale(**wanted.scale)
+        if wanted.adapt is not None:
+            cluster.adapt(**wanted.adapt)
+    except (TypeError, ValueError) as error:
+        raise RunnerError(
+            f"{wanted.cls or 'A local cluster'} cannot be scaled as penstock.cluster in Dask's configuration says: {error}"
+        ) from error
+
+
+def _secured(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments, with a `Security` where a file or a command line can have but a mapping."""
+    security = arguments.get("security")
+    return {**arguments, "security": Security(**security)} if isinstance(security, Mapping) else {**arguments}
 
 
 def _is_free(port: int) -> bool:

@@ -1,0 +1,159 @@
+"""Whether workers are there or may come, and what the queue says if not."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import dask
+from dask.utils import parse_timedelta
+
+from penstock.errors import NoWorkersError
+from penstock.runner.cluster.jobs import is_job_queue
+from penstock.runner.cluster.queue import State, log_tail, states
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_LOG = logging.getLogger(__name__)
+
+ASK_SECONDS = 2.0
+"""How soon the queue is asked again; doubled each time, since a queue has more to do."""
+
+LONGEST_SECONDS = 30.0
+"""The longest time between two questions to the queue."""
+
+MOST_FAILED_STARTS = 3
+"""After so many jobs in a row that ended before a worker came of them, no more are submitted."""
+
+
+class Keeper:
+    """Looks after the workers of a cluster: knows its jobs if it has any, and replaces those that end if the cluster is ours.
+
+    Args:
+        client: Of the cluster; if it was made of a cluster object, the cluster's jobs are known.
+        is_ours: The runner has started the cluster, and may ask for new jobs. Otherwise it is only looked at.
+    """
+
+    def __init__(self, client: Client, *, is_ours: bool) -> None:
+        self._client = client
+        self._cluster: Any = client.cluster if is_job_queue(client.cluster) else None
+        self._is_ours = is_ours
+        self._seen: set[str] = set()
+        self._gone: dict[str, float] = {}
+        self._failed_starts = 0
+        self._said: list[str] = []
+        self._ask_at = 0.0
+        self._pause = ASK_SECONDS
+        self._count = -1
+
+    @property
+    def expected(self) -> int:
+        """How many workers there should be; 0 if nobody here knows."""
+        plan = getattr(self._client.cluster, "plan", None)
+        return len(plan) if plan is not None else 0
+
+    @property
+    def may_grow(self) -> bool:
+        """Whether more workers may come without anybody's doing."""
+        return self._adapts or self.expected > len(self._client.nthreads())
+
+    @property
+    def _adapts(self) -> bool:
+        adaptive = getattr(self._client.cluster, "_adaptive", None)
+        return adaptive is not None and getattr(adaptive, "state", "running") in {"starting", "running"}
+
+    def look(self) -> int:
+        """The number of workers. Jobs that have ended are replaced, if the cluster is ours.
+
+        Raises:
+            NoWorkersError: There are none, and none will come.
+        """
+        count = len(self._client.nthreads())
+        if self._cluster is None:
+            return count
+        if count != self._count:
+            self._notice(count)
+        is_complete = count >= self.expected and count > 0
+        if not is_complete and time.monotonic() >= self._ask_at:
+            self._pause = min(LONGEST_SECONDS, 2 * self._pause)
+            self._ask_at = time.monotonic() + self._pause
+            self._ask(count)
+        return count
+
+    def said(self) -> list[str]:
+        """What the queue says of each job; the log's end of those that are over."""
+        jobs = self._jobs()
+        return _each_once(_told(state, jobs.get(name)) for name, state in states(jobs).items()) or self._said
+
+    def _notice(self, count: int) -> None:
+        """Workers have come or gone: remember which jobs have had one, and ask the queue soon."""
+        if count < self._count:
+            _LOG.warning("%d of %d workers are left", count, self._count)
+        self._count = count
+        self._pause, self._ask_at = ASK_SECONDS, time.monotonic() + ASK_SECONDS
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        names = [str(worker["name"]) for worker in workers]
+        for job in self._jobs():
+            if any(name == job or name.startswith(f"{job}-") for name in names):
+                self._seen.add(job)
+                self._gone.pop(job, None)
+                self._failed_starts = 0
+            elif job in self._seen:
+                self._gone.setdefault(job, time.monotonic())
+
+    def _ask(self, count: int) -> None:
+        jobs = self._jobs()
+        known = states(jobs)
+        ended = {name: state for name, state in known.items() if state.is_over or self._is_lost(name, state)}
+        if ended:
+            self._said = _each_once(_told(state, jobs[name]) for name, state in ended.items())
+        has_others = count > 0 or len(ended) < len(known)
+        if not self._is_ours:
+            if not has_others and not self._adapts:
+                raise NoWorkersError(self._blame(), self._said)
+            return
+        if not ended:
+            return
+        self._failed_starts += len(set(ended) - self._seen)
+        is_hopeless = self._failed_starts >= MOST_FAILED_STARTS
+        if not has_others and (is_hopeless or not self._seen):
+            raise NoWorkersError("All jobs ended before a worker came of them", self._said)
+        told = "; ".join(_each_once(map(str, ended.values())))
+        if is_hopeless:
+            _LOG.warning("Jobs ended: %s. No more are asked for, since no worker came of the last ones", told)
+        else:
+            _LOG.warning("Jobs ended: %s. As many new ones are asked for", told)
+            self._cluster.sync(self._cluster.replace, list(ended))
+
+    def _is_lost(self, name: str, state: State) -> bool:
+        """Whether its worker is gone for so long that Dask gives it up; for queues that are not asked."""
+        gone = self._gone.get(name)
+        if gone is None or state.state:
+            return False
+        patience: float = parse_timedelta(dask.config.get("distributed.deploy.lost-worker-timeout"))
+        return time.monotonic() - gone > patience
+
+    def _blame(self) -> str:
+        if not self.expected:
+            return "The cluster has no workers and asks for none: call its scale or adapt"
+        return "All jobs of the cluster have ended, and it replaces none, since it does not adapt: call its adapt"
+
+    def _jobs(self) -> dict[str, Any]:
+        if self._cluster is None:
+            return {}
+        return {str(name): job for name, job in dict(self._cluster.workers).items()}
+
+
+def _each_once(told: Iterable[str]) -> list[str]:
+    """Jobs that fail mostly fail for one reason."""
+    counts = Counter(told)
+    return [f"{count} times: {each}" if count > 1 else each for each, count in counts.items()]
+
+
+def _told(state: State, job: Any) -> str:
+    tail = log_tail(job) if job is not None and state.is_over and state.id else ""
+    return f"{state}; the end of its log {tail}" if tail else str(state)

@@ -1,0 +1,176 @@
+"""Waiting for workers: before a run, and while it goes on, when all of them have gone."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from distributed import Client, Future
+
+from penstock.errors import NoWorkersError
+from penstock.runner.cluster.interrupts import block_interrupts
+
+if TYPE_CHECKING:
+    from penstock.runner.cluster.keeper import Keeper
+
+_LOG = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.2
+"""How soon it is looked again whether a worker has come."""
+
+WATCH_SECONDS = 1.0
+"""How soon it is looked again whether workers are still there."""
+
+FIRST_WORD_SECONDS = 2.0
+"""How long nothing is said about waiting; after that, each time after twice as long, up to the longest silence."""
+
+LONGEST_SILENCE_SECONDS = 60.0
+
+
+class Patience:
+    """A wait that says what it waits for, and ends.
+
+    Args:
+        keeper: Knows the cluster.
+        seconds: How long to wait.
+    """
+
+    def __init__(self, keeper: Keeper, seconds: float) -> None:
+        self._keeper = keeper
+        self._seconds = seconds
+        self._began = time.monotonic()
+        self._silence = FIRST_WORD_SECONDS
+        self._speak_at = self._began + FIRST_WORD_SECONDS
+
+    def go_on(self, what: str) -> None:
+        """Say what is waited for, if it is time to.
+
+        Raises:
+            NoWorkersError: It has been waited for long enough.
+        """
+        now = time.monotonic()
+        if now - self._began >= self._seconds:
+            raise NoWorkersError(
+                f"Waited {self._seconds:g} s for {what}; worker_timeout_seconds sets how long",
+                self._keeper.said(),
+            )
+        if now >= self._speak_at:
+            said = "; ".join(self._keeper.said())
+            _LOG.info(
+                "Waiting for %s since %.0f s, for at most %g s%s",
+                what,
+                now - self._began,
+                self._seconds,
+                f": {said}" if said else "",
+            )
+            self._silence = min(LONGEST_SILENCE_SECONDS, 2 * self._silence)
+            self._speak_at = now + self._silence
+
+
+def await_workers(client: Client, keeper: Keeper, seconds: float) -> None:
+    """Return when there is a worker.
+
+    Raises:
+        NoWorkersError: None came in time, or none will come.
+    """
+    if client.nthreads():
+        return
+    # A cluster that adapts starts no worker before there is something to do.
+    something = client.submit(os.getpid, key=f"(wait_for_workers-{secrets.token_hex(4)}-0)", pure=False)
+    patience = Patience(keeper, seconds)
+    while not keeper.look():
+        patience.go_on(_wanted(keeper))
+        time.sleep(POLL_SECONDS)
+    del something
+    _LOG.info("Workers that are there: %d of %d", len(client.nthreads()), max(1, keeper.expected))
+
+
+def _wanted(keeper: Keeper) -> str:
+    return f"one of {keeper.expected} workers" if keeper.expected > 1 else "a worker"
+
+
+class Watch:
+    """Looks whether there are workers while a run goes on, in a thread of its own; without any for long, it ends the run.
+
+    Args:
+        client: Of the cluster.
+        keeper: Knows the cluster.
+        seconds: How long the run may be without workers.
+        keys: What the run asks for, and is cancelled to end it.
+    """
+
+    def __init__(self, client: Client, keeper: Keeper, seconds: float, keys: Sequence[str]) -> None:
+        self._client = client
+        self._keeper = keeper
+        self._seconds = seconds
+        self._keys = keys
+        self._over = threading.Event()
+        self.failure: NoWorkersError | None = None
+
+    def run(self) -> None:
+        """Look, until `stop` is called."""
+        block_interrupts()
+        patience: Patience | None = None
+        while not self._over.wait(WATCH_SECONDS):
+            try:
+                if self._keeper.look():
+                    patience = None
+                    continue
+                patience = patience or Patience(self._keeper, self._seconds)
+                patience.go_on(_wanted(self._keeper))
+            except NoWorkersError as error:
+                self.failure = error
+                self._client.cancel([Future(key, self._client) for key in self._keys], force=True)
+                return
+            except Exception:  # noqa: BLE001 - no scheduler answers: the run itself hears of it
+                _LOG.debug("Nobody tells how many workers there are", exc_info=True)
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._over.set()
+
+
+@contextlib.contextmanager
+def watched(client: Client, keeper: Keeper, seconds: float, keys: Sequence[str]) -> Iterator[None]:
+    """While this is open, somebody looks whether there are workers.
+
+    Raises:
+        NoWorkersError: In place of what is raised when the run is ended for this reason.
+    """
+    watch = Watch(client, keeper, seconds, keys)
+    thread = threading.Thread(target=watch.run, name="penstock-watch", daemon=True)
+    thread.start()
+    try:
+        yield
+    except Exception as error:
+        if watch.failure is not None:
+            raise watch.failure from error
+        raise
+    finally:
+        watch.stop()
+        thread.join()
+
+
+def awaited(keeper: Keeper, seconds: float, what: str, is_there: Callable[[], bool]) -> bool:
+    """Whether something is there, now or as soon as workers have come that are on their way.
+
+    Args:
+        keeper: Knows the cluster.
+        seconds: How long to wait.
+        what: What is waited for, in words.
+        is_there: Looks.
+    """
+    patience = Patience(keeper, seconds)
+    while not is_there():
+        if not keeper.may_grow:
+            return False
+        keeper.look()
+        patience.go_on(what)
+        time.sleep(POLL_SECONDS)
+    return True
