@@ -1,26 +1,70 @@
-"""What a run gives back, as data and as text."""
+"""RunResult and NodeRecord: what a run gives back; select_runner: which runner suits a pipeline."""
 
 from __future__ import annotations
 
-from penstock.runner import NodeRecord, RunResult
+import pickle
+
+import pytest
+
+from penstock.pipeline import node, pipeline
+from penstock.runner import (
+    NodeRecord,
+    ParallelRunner,
+    RunResult,
+    SequentialRunner,
+    ThreadRunner,
+    select_runner,
+)
+from penstock.testing import add_one
 
 
-def test_a_timetable_has_a_line_a_node_in_the_order_of_their_starts_and_the_total():
-    late = NodeRecord("late", "process 2", start=20.0, load_seconds=0.5, call_seconds=1.25, save_seconds=0.0)
-    early = NodeRecord(
-        "early", "process 1", start=10.0, load_seconds=0.0, call_seconds=12.0, save_seconds=3.0
+def test_a_result_is_a_dict_with_more():
+    """A script written for Kedro's runners finds the dict that it expects."""
+    record = NodeRecord("add", "MainThread", 0.0, 1.0, 2.0, 3.0)
+
+    result = RunResult({"b": 2}, producers={"b": "add"}, records=[record], run_id="r", seconds=6.0)
+
+    assert result == {"b": 2}
+    assert (result.producers, result.records, result.run_id, result.seconds) == (
+        {"b": "add"},
+        [record],
+        "r",
+        6.0,
     )
-    result = RunResult(records=[late, early], run_id="today", seconds=21.75)
-
-    told = result.timetable()
-
-    assert told.splitlines() == [
-        "node     load s  call s  save s  worker",
-        "early      0.00   12.00    3.00  process 1",
-        "late       0.50    1.25    0.00  process 2",
-        "2 nodes in 21.8 s (run today)",
-    ]
+    assert record.seconds == 6.0
 
 
-def test_the_timetable_of_a_run_of_nothing_is_its_total():
-    assert RunResult(run_id="idle").timetable().endswith("0 nodes in 0.0 s (run idle)")
+def test_an_empty_result_needs_no_arguments():
+    assert RunResult() == {}
+    assert RunResult().records == []
+
+
+def test_a_record_does_not_change_and_travels():
+    record = NodeRecord("add", "MainThread", 0.0, 1.0, 2.0, 3.0)
+
+    with pytest.raises(AttributeError):
+        record.node = "other"
+    assert pickle.loads(pickle.dumps(record)) == record
+
+
+def wide(count):
+    return pipeline([node(add_one, "a", f"out_{number}", name=f"n{number}") for number in range(count)])
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "kind", "workers"),
+    [
+        (0, 4, SequentialRunner, None),
+        (1, 4, SequentialRunner, None),
+        (2, 4, ThreadRunner, 2),
+        (3, 4, ThreadRunner, 2),
+        (4, 4, ParallelRunner, 4),
+        (9, 4, ParallelRunner, 4),
+        (3, 3, ParallelRunner, 3),
+    ],
+)
+def test_the_runner_is_chosen_by_how_many_nodes_wait_for_nobody(count, most, kind, workers):
+    runner = select_runner(wide(count), max_parallel_nodes=most)
+
+    assert type(runner) is kind
+    assert getattr(runner, "max_workers", None) == workers
