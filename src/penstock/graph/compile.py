@@ -175,6 +175,7 @@ class _Compiler:
         kind = self._kind(node.func)
         outputs = [self._output(name, saves_inside=kind is not Call) for name in node.outputs]
         call = kind(self.context, node, "", inputs, outputs, self._hook_catalog(node))
+        call.takes_values_only = len(keys) == len(inputs)
         confirms = node.confirms
         if confirms and kind is not Call:
             call.confirms = self._catalog(confirms)
@@ -228,10 +229,12 @@ class _Compiler:
         """The inputs, and the keys whose values the task is called with: those of the inputs that the graph gives, in order."""
         names = node.inputs
         unique = dict.fromkeys(names)
-        before = [*(self.edges[name] for name in unique if name in self.edges), *waits]
         inputs, keys = [], []
         for name in unique:
-            each, key = self._input(name, node, before)
+            key = self.edges.get(name)
+            each = self._handed_over(name) if key is not None else None
+            if each is None:
+                each, key = self._fetched(name, node, [*self._before(unique), *waits])
             if len(unique) < len(names):
                 each = replace(each, times=names.count(name))
             inputs.append(each)
@@ -239,10 +242,12 @@ class _Compiler:
                 keys.append(key)
         return inputs, keys
 
-    def _input(self, name: str, node: NodeLike, before: list[str]) -> tuple[Input, str | None]:
-        key = self.edges.get(name)
-        if key is not None:
-            return self._handed_over(name), key
+    def _before(self, names: Iterable[str]) -> Iterator[str]:
+        """The keys of what nodes of this run hand over."""
+        return (self.edges[name] for name in names if name in self.edges)
+
+    def _fetched(self, name: str, node: NodeLike, before: list[str]) -> tuple[Input, str | None]:
+        """How a node comes by what no node of this run hands over, and the key of the task that gives it, if one does."""
         dataset, place, copy_mode = self._entry(name)
         if place is _Place.MEMORY:
             return self._free(name, dataset)
@@ -360,7 +365,7 @@ def _ends_with_call(output: Output) -> bool:
 
 
 def _place(dataset: DatasetLike | None) -> _Place:
-    if dataset is None:
+    if dataset is None or type(dataset) is MemoryDataset:
         return _Place.MEMORY
     if is_cached(dataset):
         return _Place.CACHED

@@ -122,6 +122,8 @@ def call_node(
     Raises:
         TypeError: A `before_node_run` hook returned something else than a dict or None.
     """
+    if not hooks.for_nodes:
+        return node.run(inputs)
     about: dict[str, Any] = {
         "node": node,
         "catalog": catalog,

@@ -7,9 +7,8 @@ nothing of the rest of the pipeline or the catalog, since on a cluster it is sen
 from __future__ import annotations
 
 import copy
-import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -208,13 +207,14 @@ class Input:
         Args:
             value: What the graph gives; None if it does not.
         """
-        if self.catalog is not None:
-            return self.catalog.load(self.name)
+        if self.is_given:
+            if isinstance(value, Held):
+                return _loaded(self.name, value.dataset)
+            return copied(value, self.copy_mode) if self.copies else value
         if self.dataset is not None:
             return _loaded(self.name, self.dataset)
-        if isinstance(value, Held):
-            return _loaded(self.name, value.dataset)
-        return copied(value, self.copy_mode) if self.copies else value
+        catalog: Any = self.catalog
+        return catalog.load(self.name)
 
 
 @dataclass(eq=False, slots=True)
@@ -286,6 +286,8 @@ class Call(Work):
     """What node hooks are given."""
     confirms: CatalogLike | None = None
     """Confirms inside the task."""
+    takes_values_only: bool = False
+    """The graph gives the values of all inputs."""
     kind = "call"
 
     def __str__(self) -> str:
@@ -293,17 +295,16 @@ class Call(Work):
 
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds]:
         """What the node made, as it goes on in the graph."""
-        clocks = [time.perf_counter()]
+        clock = time.perf_counter
+        started = clock()
         inputs = self.taken(values, hooks)
-        clocks.append(time.perf_counter())
+        taken = clock()
         outputs = call_node(self.node, inputs, self.catalog, hooks, self.context)
-        clocks.append(time.perf_counter())
+        called = clock()
         given = self.given(outputs, hooks)
         if self.confirms is not None:
             confirm_datasets(self.confirms, self.node)
-        clocks.append(time.perf_counter())
-        loading, calling, saving = (later - earlier for earlier, later in itertools.pairwise(clocks))
-        return _together(given), (loading, calling, saving)
+        return _together(given), (taken - started, called - taken, clock() - called)
 
     def taken(self, values: tuple[Data, ...], hooks: Hooks) -> dict[str, Data]:
         """The node's inputs by name."""
@@ -311,10 +312,12 @@ class Call(Work):
             return {each.name: self._taken(each, value, hooks) for each, value in self._paired(values)}
         return {each.name: each.take(value) for each, value in self._paired(values)}
 
-    def _paired(self, values: tuple[Data, ...]) -> Iterator[tuple[Input, Data]]:
+    def _paired(self, values: tuple[Data, ...]) -> Iterable[tuple[Input, Data]]:
         """Each input with what the graph gives for it; the values beyond these only said that the task may start."""
+        if self.takes_values_only:
+            return zip(self.inputs, values, strict=False)
         given = iter(values)
-        return ((each, next(given) if each.is_given else None) for each in self.inputs)
+        return [(each, next(given) if each.is_given else None) for each in self.inputs]
 
     def _taken(self, each: Input, value: Data, hooks: Hooks) -> Data:
         if each.is_loaded:

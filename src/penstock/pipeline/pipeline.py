@@ -23,7 +23,7 @@ from penstock.pipeline.modular import Mapped, Renaming
 from penstock.pipeline.namespaces import GroupedNodes, grouped, reentries
 from penstock.pipeline.node import Node
 from penstock.pipeline.telling import as_json, description
-from penstock.pipeline.transcoding import base_name
+from penstock.pipeline.transcoding import base_name, base_names
 
 __all__ = [
     "CircularDependencyError",
@@ -122,27 +122,35 @@ class Pipeline:
     def _ordered(self) -> tuple[Node, ...]:
         return tuple(self._nodes[name] for layer in self._layers for name in layer)
 
+    @cached_property
+    def _names(self) -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
+        """All that is taken, all that is given, the free inputs, the outputs."""
+        taken = frozenset([name for node in self._nodes.values() for name in node.inputs])
+        given = frozenset([name for node in self._nodes.values() for name in node.outputs])
+        bases_taken, bases_given = set(base_names(taken)), set(base_names(given))
+        free = frozenset([name for name in taken - given if base_name(name) not in bases_given])
+        left = frozenset([name for name in given - taken if base_name(name) not in bases_taken])
+        return taken, given, free, left
+
     def all_inputs(self) -> set[str]:
         """All datasets that a node takes."""
-        return {name for node in self._nodes.values() for name in node.inputs}
+        return set(self._names[0])
 
     def all_outputs(self) -> set[str]:
         """All datasets that a node gives."""
-        return {name for node in self._nodes.values() for name in node.outputs}
+        return set(self._names[1])
 
     def datasets(self) -> set[str]:
         """All datasets, in every format that is used."""
-        return self.all_inputs() | self.all_outputs()
+        return self.all_inputs() | self._names[1]
 
     def inputs(self) -> set[str]:
         """The free inputs: taken by a node, and given by none in any format."""
-        given = {base_name(name) for name in self.all_outputs()}
-        return {name for name in self.all_inputs() if base_name(name) not in given}
+        return set(self._names[2])
 
     def outputs(self) -> set[str]:
         """The datasets that are given by a node, and taken by none in any format."""
-        taken = {base_name(name) for name in self.all_inputs()}
-        return {name for name in self.all_outputs() if base_name(name) not in taken}
+        return set(self._names[3])
 
     def describe(self, names_only: bool = True) -> str:  # noqa: FBT001, FBT002 - Kedro's
         """The free inputs, the nodes in the order in which they run, and the outputs, as text.
