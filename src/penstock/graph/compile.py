@@ -33,7 +33,7 @@ from penstock.graph.handover import Handover, SameProcess
 from penstock.graph.keys import new_run, task_key
 from penstock.graph.part import in_memory, is_plain, part_of
 from penstock.graph.plan import Plan, TaskInfo
-from penstock.graph.steps import Context
+from penstock.graph.steps import Context, wrapped
 from penstock.graph.work import (
     AsyncCall,
     Call,
@@ -335,6 +335,9 @@ class _Compiler:
             place, copy_mode = _place(dataset), _copy_mode(dataset)
             if dataset is not None and place is _Place.MEMORY:
                 dataset = in_memory(name, dataset, self.catalog, leaves_process=self._leaves)
+            elif place is _Place.CACHED and self._leaves:
+                # A cache elsewhere is of no use to anybody, and Kedro's comes out of a pickle with something in it.
+                dataset = wrapped(dataset)
             entry = self.entries[name] = _Entry(dataset, place, copy_mode)
         return entry
 

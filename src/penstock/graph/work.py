@@ -28,7 +28,6 @@ from penstock.graph.steps import (
     save_at_once,
     save_dataset,
     save_streams,
-    wrapped,
 )
 from penstock.hooks import NO_HOOKS, Hooks
 from penstock.io.memory import MemoryDataset, copied
@@ -126,7 +125,7 @@ class SharedLoad(Work):
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds]:  # noqa: ARG002
         """The data, from the cache or the store."""
         clock = time.perf_counter()
-        self.forget(wrapped(self.catalog[self.dataset]))
+        self.forget(self.catalog[self.dataset])
         return self.catalog.load(self.dataset), (time.perf_counter() - clock, 0.0, 0.0)
 
 
