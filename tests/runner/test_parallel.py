@@ -101,7 +101,7 @@ def test_a_node_that_exits_does_not_take_the_driver_for_a_success(runner):
     with pytest.raises(SystemExit) as caught:
         runner.run(pipeline([node(sys.exit, "code", "b", name="leave")]), DataCatalog({"code": 3}))
 
-    assert caught.value.args == (3,)
+    assert caught.value.code == 3
 
 
 @pytest.mark.skipif(not MEMORY_FOLDER.is_dir(), reason="no shared memory in the file system")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
+import contextlib
 import sys
 import traceback
 from dataclasses import dataclass
+from typing import Any
 
 import cloudpickle
 
@@ -39,11 +42,18 @@ class _Parts:
     cls: type[BaseException]
     args: tuple[object, ...]
     attributes: dict[str, object]
+    inner: list[_Parcel]
+    """The exceptions of an exception group."""
 
     def joined(self) -> BaseException:
         """The exception, made without its constructor."""
-        error = self.cls.__new__(self.cls)
-        error.args = self.args
+        args = (self.args[0], [each.opened() for each in self.inner]) if self.inner else self.args
+        error = self.cls.__new__(self.cls, *args)
+        error.args = args
+        # What Python's own exceptions keep beside their arguments, such as the code of a SystemExit.
+        built_in: Any = next(cls for cls in self.cls.__mro__ if cls.__module__ == "builtins")
+        with contextlib.suppress(TypeError):
+            built_in.__init__(error, *args)
         vars(error).update(self.attributes)
         return error
 
@@ -101,20 +111,40 @@ def _pickled(error: BaseException) -> bytes:
     An exception whose constructor takes other arguments than it hands to `Exception` pickles well, and fails or changes
     its text when it is loaded: only loading it shows.
     """
+    parcel = _parcel(error)
+    payload: bytes = cloudpickle.dumps(parcel) if parcel is not None else b""
+    return payload
+
+
+def _parcel(error: BaseException) -> _Parcel | None:
     notes, causes = list(getattr(error, "__notes__", [])), _causes(error)
-    for form in (error, _Parts(type(error), error.args, vars(error))):
+    for form in _forms(error):
+        parcel = _Parcel(form, notes, causes)
         try:
-            payload: bytes = cloudpickle.dumps(_Parcel(form, notes, causes))
+            payload: bytes = cloudpickle.dumps(parcel)
         except Exception:  # noqa: BLE001, S112 - whatever a user's exception does when it is pickled, it has to come home
             continue
         if _is_twin(_unpickled(payload), error):
-            return payload
-    return b""
+            return parcel
+    return None
+
+
+_GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())
+
+
+def _forms(error: BaseException) -> list[BaseException | _Parts]:
+    """What to try to pickle, the best first."""
+    if not isinstance(error, _GROUP):
+        return [error, _Parts(type(error), error.args, vars(error), [])]
+    group: Any = error
+    inner = [_parcel(each) or _Parcel(_as_text(each), [], []) for each in group.exceptions]
+    return [_Parts(type(error), error.args[:1], vars(error), inner)]
 
 
 def _is_twin(twin: BaseException | None, error: BaseException) -> bool:
     try:
-        return type(twin) is type(error) and str(twin) == str(error)
+        same_exit = getattr(twin, "code", None) == getattr(error, "code", None)
+        return type(twin) is type(error) and str(twin) == str(error) and bool(same_exit)
     except Exception:  # noqa: BLE001 - an exception that cannot even be printed
         return False
 
@@ -148,7 +178,11 @@ def _picklable(error: BaseException) -> BaseException:
         faithful = type(cloudpickle.loads(cloudpickle.dumps(error))) is type(error)
     except Exception:  # noqa: BLE001 - as in _pickled
         faithful = False
-    return error if faithful else NodeError(type(error).__name__, str(error))
+    return error if faithful else _as_text(error)
+
+
+def _as_text(error: BaseException) -> NodeError:
+    return NodeError(type(error).__name__, str(error))
 
 
 def _formatted(error: BaseException) -> list[str]:

@@ -1,0 +1,208 @@
+"""Values in files in memory: what is written is what is opened, and nothing is left behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.errors import CannotSendError
+from penstock.graph import shared_memory
+from penstock.graph.failures import CarriedError
+from penstock.graph.shared_memory import INLINE_BYTES, DriverEnd, Handle, new_room
+
+np = pytest.importorskip("numpy", reason="large buffers are numpy's")
+
+LARGE = np.arange(100_000, dtype="int64")
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
+plain = st.recursive(
+    scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner, inner)
+)
+
+
+@st.composite
+def arrays(draw):
+    """Arrays of every layout, from empty ones to some that do not go inline."""
+    shape = draw(st.lists(st.integers(0, 300), min_size=1, max_size=2))
+    kind = draw(
+        st.sampled_from(["uint8", "int64", "float64", "complex128", "U3", "datetime64[ns]", "object"])
+    )
+    array = np.arange(np.prod(shape)).reshape(shape).astype(kind)
+    return {"C": array, "F": np.asfortranarray(array), "strided": array[::2], "flipped": array[::-1]}[
+        draw(st.sampled_from(["C", "F", "strided", "flipped"]))
+    ]
+
+
+def same(left, right):
+    if isinstance(left, np.ndarray):
+        return left.dtype == right.dtype and left.shape == right.shape and (left == right).all()
+    if isinstance(left, (list, tuple)):
+        return type(left) is type(right) and all(map(same, left, right)) and len(left) == len(right)
+    return type(left) is type(right) and left == right
+
+
+@given(st.lists(plain | arrays() | st.binary(min_size=INLINE_BYTES, max_size=INLINE_BYTES + 70), max_size=4))
+def test_what_is_written_is_what_is_opened(data):
+    with new_room() as room:
+        assert same(room.write(data).open(), data)
+
+
+@given(arrays())
+def test_what_one_reader_writes_stays_its_own(array):
+    """The file is mapped copy-on-write: no byte is copied before, and none is shared after."""
+    data = [array.copy(), LARGE.copy()]
+    with new_room() as room:
+        handle = room.write(data)
+        first, second = handle.open(), handle.open()
+
+        first[1][:] = -1
+        first[0][...] = first[0][::-1].copy()
+
+        assert same(second, data)
+        assert same(handle.open(), data)
+
+
+def test_small_values_go_inline_and_large_ones_to_a_file():
+    with new_room() as room:
+        small, large = room.write(LARGE[:10]), room.write(LARGE)
+
+        assert (small.path, large.pickled) == ("", b"")
+        assert Path(large.path).stat().st_size >= LARGE.nbytes
+        assert large.open().ctypes.data % 8 == 0
+
+
+def test_a_frame_comes_back_and_can_be_written_to():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"n": LARGE, "t": ["some text"] * len(LARGE), "d": pd.Timestamp("2020-01-01")})
+    with new_room() as room:
+        opened = room.write(frame).open()
+
+    pd.testing.assert_frame_equal(opened, frame)
+    opened.loc[0, "n"] = 7
+    assert opened["n"].iloc[0] == 7
+
+
+def test_a_value_outlives_its_file():
+    with new_room() as room:
+        opened = room.write(LARGE).open()
+
+    assert (opened == LARGE).all()
+
+
+def test_the_file_goes_with_the_last_handle():
+    """The memory of a value is free as soon as its last reader is done, not when the run ends."""
+    with new_room() as room:
+        handle = DriverEnd(room).kept(room.write(LARGE))
+        path = Path(handle.path)
+        assert path.exists()
+
+        del handle
+        gc.collect()
+
+        assert not path.exists()
+
+
+def test_the_room_goes_with_the_run_even_if_it_fails():
+    paths = []
+
+    def fail():
+        with new_room() as room:
+            paths.append(Path(room.write(LARGE).path))
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        fail()
+
+    assert not paths[0].parent.exists()
+
+
+def test_only_the_user_can_look_into_a_room():
+    with new_room() as room:
+        folder = Path(room.write(LARGE).path).parent
+
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_without_room_in_memory_a_value_goes_to_disk(monkeypatch):
+    """`/dev/shm` has 64 MB in many containers."""
+    monkeypatch.setattr(shared_memory, "_free", lambda folder: 1_000_000)
+
+    with new_room() as room:
+        handle = room.write(LARGE)
+
+        assert Path(handle.path).parent.parent == Path(tempfile.gettempdir())
+        assert (handle.open() == LARGE).all()
+    assert not Path(handle.path).parent.exists()
+
+
+def test_memory_that_is_full_after_all_is_left_for_disk(monkeypatch, tmp_path):
+    """Two workers that look at the same time both see the same room."""
+    (tmp_path / "shm").touch()
+    monkeypatch.setattr(shared_memory, "_memory_folders", lambda: [tmp_path / "shm"])
+
+    with new_room() as room:
+        handle = room.write(LARGE)
+
+        assert Path(handle.path).parent.parent == Path(tempfile.gettempdir())
+
+
+def test_rooms_of_dead_drivers_are_removed_and_those_of_living_ones_kept():
+    """A driver that is killed cannot clean up; memory that nobody frees is lost until the machine restarts."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    living = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    prefix = f"penstock-{shared_memory._machine()}"
+    folders = {
+        pid: Path(tempfile.gettempdir(), f"{prefix}-{pid}-0123456789abcdef") for pid in (dead.pid, living.pid)
+    }
+    elsewhere = Path(tempfile.gettempdir(), f"penstock-00000000-{dead.pid}-0123456789abcdef")
+    for folder in (*folders.values(), elsewhere):
+        folder.mkdir()
+
+    try:
+        with new_room():
+            found = [folders[dead.pid].exists(), folders[living.pid].exists(), elsewhere.exists()]
+    finally:
+        living.communicate(b"\n")
+        for folder in (*folders.values(), elsewhere):
+            if folder.exists():
+                folder.rmdir()
+
+    assert found == [False, True, True]
+
+
+def test_a_task_reaches_the_worker_and_its_result_the_driver():
+    heard = []
+    with new_room() as room:
+        driver = DriverEnd(room, heard.append)
+        worker = shared_memory.WorkerEnd(room)
+        shared = driver.shared(LARGE)
+
+        task, data = worker.loads(driver.dumps((len, {"x": room.write([1]), "y": shared})))
+        _, again = worker.loads(driver.dumps((len, {"y": shared})))
+        handle, origin = driver.loads(worker.dumps((LARGE + 1, 4711)))
+
+        assert (task, data["x"], origin) == (len, [1], 4711)
+        assert again["y"] is data["y"]
+        assert isinstance(handle, Handle)
+        assert (handle.open() == LARGE + 1).all()
+
+
+def test_a_result_that_cannot_be_pickled_is_said_to_be_so():
+    with new_room() as room:
+        worker = shared_memory.WorkerEnd(room)
+        worker.loads(DriverEnd(room).dumps((len, {})))
+
+        with pytest.raises(CarriedError, match="lock") as caught:
+            worker.dumps((threading.Lock(), os.getpid()))
+
+    assert CannotSendError.__name__ in str(caught.value)
