@@ -1,0 +1,113 @@
+"""The local files of a run, and how other processes are asked whether they see them."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from penstock.graph.compile import is_cached
+from penstock.graph.steps import wrapped
+from penstock.graph.work import Call, Load, Save, SharedLoad
+
+if TYPE_CHECKING:
+    from penstock._typing import DatasetLike
+    from penstock.graph.plan import Plan
+
+_LOCAL = {"", "file", "local"}
+"""What fsspec calls the file system of a machine."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A stored dataset of a run; `is_saved` if the run saves it."""
+
+    name: str
+    dataset: DatasetLike
+    is_saved: bool
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A file of a dataset. A relative path starts where each process is."""
+
+    name: str
+    path: str
+    is_saved: bool
+
+    def __str__(self) -> str:
+        return f"dataset {self.name!r}, {self.path},"
+
+
+def stored_datasets(plan: Plan) -> Iterator[Stored]:
+    """Each stored dataset that tasks of the plan load or save."""
+    saved = {name for node in plan.pipeline.nodes for name in node.outputs}
+    catalogs: dict[str, Any] = {}
+    for task in plan.graph.values():
+        work: Any = getattr(task, "func", None)
+        if isinstance(work, Load | SharedLoad | Save):
+            catalogs[work.dataset] = work.catalog
+        elif isinstance(work, Call):
+            inside: tuple[Any, ...] = (*work.inputs, *work.outputs)
+            catalogs.update((each.name, each.catalog) for each in inside if each.catalog is not None)
+    for name, catalog in catalogs.items():
+        dataset = catalog.get(name)
+        if dataset is not None:
+            yield Stored(name, wrapped(dataset) if is_cached(dataset) else dataset, name in saved)
+
+
+def local_files(datasets: Iterable[Stored]) -> list[LocalFile]:
+    """Those of the datasets that are files of this machine."""
+    found = ((each, _local_path(each.dataset)) for each in datasets)
+    return [LocalFile(each.name, path, each.is_saved) for each, path in found if path is not None]
+
+
+def _local_path(dataset: Any) -> str | None:
+    """The path of a dataset of ours, or of one of `kedro-datasets`, which keep it under these names."""
+    location = getattr(dataset, "_location", None)
+    if location is not None:
+        return str(location.url) if getattr(location, "is_local", False) else None
+    path = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
+    is_local = getattr(dataset, "_protocol", "file") in _LOCAL and "://" not in str(path)
+    return str(path) if path is not None and is_local else None
+
+
+@contextlib.contextmanager
+def probed(files: Iterable[LocalFile]) -> Iterator[dict[str, str]]:
+    """For the path of each file, one that is there for as long as this is open, for whoever sees the driver's files.
+
+    For a file that is only loaded it is the file itself, if it is there. Where files are saved it is an empty one of our own,
+    in the folder, or in the nearest one above that exists; nothing where nobody may write, as the save will say.
+    """
+    probe_by_folder: dict[Path, Path | None] = {}
+    probe_by_path: dict[str, str] = {}
+    try:
+        for file in files:
+            probe: Path | None = Path(file.path)
+            if file.is_saved:
+                folder = _existing(Path(file.path).parent)
+                if folder not in probe_by_folder:
+                    probe_by_folder[folder] = _made_in(folder)
+                probe = probe_by_folder[folder]
+            if probe is not None and probe.exists():
+                probe_by_path[file.path] = str(probe)
+        yield probe_by_path
+    finally:
+        for made in filter(None, probe_by_folder.values()):
+            made.unlink(missing_ok=True)
+
+
+def _existing(folder: Path) -> Path:
+    return next((each for each in (folder, *folder.parents) if each.is_dir()), folder)
+
+
+def _made_in(folder: Path) -> Path | None:
+    path = folder / f".penstock-{secrets.token_hex(8)}"
+    try:
+        path.touch(exist_ok=False)
+    except OSError:
+        return None
+    return path

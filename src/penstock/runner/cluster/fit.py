@@ -1,0 +1,222 @@
+"""Whether a cluster fits a pipeline, asked before the first task."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+import platform
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from penstock.errors import UnfitWorkersError
+from penstock.hooks import Hooks
+from penstock.runner.cluster.files import local_files, probed, stored_datasets
+from penstock.runner.cluster.waiting import awaited
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from penstock._typing import DatasetLike
+    from penstock.graph.plan import Plan
+    from penstock.runner.cluster.keeper import Keeper
+
+_LOG = logging.getLogger(__name__)
+
+SHOWN = 3
+"""How many workers are named that have one problem in common."""
+
+_PARTS_THAT_FIT = {"python": 2, "dask": 2, "distributed": 2, "cloudpickle": 1, "penstock": 3}
+"""How many parts of a version have to be equal for objects of one process to be understood in another."""
+
+
+def check_fit(client: Client, plan: Plan) -> None:
+    """Check that the workers and the scheduler understand what the driver sends them; point out files that they do not see.
+
+    Raises:
+        UnfitWorkersError: Versions that do not fit, or modules that cannot be imported there; names all of them.
+    """
+    _check_versions(client)
+    datasets = list(stored_datasets(plan))
+    modules = sorted(_modules(plan, [each.dataset for each in datasets]))
+    files = local_files(datasets)
+    with probed(files) as probes:
+        told = client.run(_look, modules, sorted(set(probes.values())), on_error="return")
+    looks = {f"worker {address}": look for address, look in told.items() if isinstance(look, _Look)}
+    failures = {who: look.failures for who, look in looks.items()}
+    if modules:
+        failures["the scheduler"] = client.run_on_scheduler(_import_failures, modules)
+    _refuse(
+        {who: [f"cannot import {failure}" for failure in each] for who, each in failures.items()},
+        "Install there what the driver has, or put the code on a shared folder that is in PYTHONPATH there. "
+        "cloudpickle.register_pickle_by_value(module) sends a module of yours with its functions",
+    )
+    unseen = [
+        f"\n  {each} is not seen by {_named(blind)}"
+        for each in files
+        if (blind := [who for who, look in looks.items() if probes.get(each.path) in look.unseen])
+    ]
+    if unseen:
+        _LOG.warning(
+            "Workers do not see these files of the driver's; use a folder that they share, or a URL:%s%s",
+            "".join(unseen),
+            _folders(looks) if any(not Path(each.path).is_absolute() for each in files) else "",
+        )
+
+
+def check_resources(
+    client: Client, keeper: Keeper, seconds: float, resources_by_node: Mapping[str, Mapping[str, float]]
+) -> None:
+    """Return when each node has a worker with all that it needs; wait for workers that are on their way.
+
+    Args:
+        client: Of the cluster.
+        keeper: Knows whether workers are on their way.
+        seconds: How long to wait for them.
+        resources_by_node: What each node takes of its worker.
+
+    Raises:
+        UnfitWorkersError: No worker has what a node needs, and none is coming.
+        NoWorkersError: None came in time.
+    """
+
+    def lacking() -> dict[str, Mapping[str, float]]:
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        offered = [worker["resources"] for worker in workers]
+        return {
+            node: needed
+            for node, needed in resources_by_node.items()
+            if not any(all(offer.get(name, 0) >= needed[name] for name in needed) for offer in offered)
+        }
+
+    if not resources_by_node or not lacking():
+        return
+    what = "a worker with " + " or ".join(sorted({_told(needed) for needed in lacking().values()}))
+    if not awaited(keeper, seconds, what, lambda: not lacking()):
+        raise UnfitWorkersError(
+            [
+                f"node {node!r} needs {_told(needed)}, which no worker has"
+                for node, needed in lacking().items()
+            ],
+            'Start workers that have it, with `dask worker --resources "GPU=1"` for instance, or take it out of the policy',
+        )
+
+
+def _folders(looks: Mapping[str, _Look]) -> str:
+    folders = sorted({look.folder for look in looks.values()})
+    return f"\n  relative paths start at {Path.cwd()} here, and at {_named(folders)} there"
+
+
+def _told(resources: Mapping[str, float]) -> str:
+    return ", ".join(f"{name}={amount:g}" for name, amount in resources.items())
+
+
+# Versions
+
+
+def _check_versions(client: Client) -> None:
+    told = client.get_versions(packages=["penstock"])
+    here = {**told["client"]["packages"], "python": platform.python_version()}
+    others = {f"worker {address}": versions for address, versions in told["workers"].items()}
+    problems = {
+        who: list(_differences(here, versions["packages"]))
+        for who, versions in {**others, "the scheduler": told["scheduler"]}.items()
+        if isinstance(versions, Mapping)
+    }
+    _refuse(problems, "Start it in the environment of the driver")
+
+
+def _differences(here: Mapping[str, str], there: Mapping[str, str | None]) -> Iterator[str]:
+    for name, parts in _PARTS_THAT_FIT.items():
+        version = there.get(name)
+        if version is None:
+            yield f"has no {name}"
+        elif version.split(".")[:parts] != here[name].split(".")[:parts]:
+            yield f"has {name} {version.removesuffix('.final.0')}, the driver {here[name]}"
+
+
+# Modules
+
+
+def _modules(plan: Plan, datasets: Iterable[DatasetLike]) -> set[str]:
+    """The modules that are imported when the tasks are unpickled, without those that every Python has."""
+    things: list[object] = [node.func for node in plan.pipeline.nodes]
+    things += map(type, datasets)
+    hooks = (getattr(task, "value", None) for task in plan.graph.values())
+    things += [
+        type(plugin) for each in hooks if isinstance(each, Hooks) for plugin in each.plugins().values()
+    ]
+    by_value = cloudpickle.list_registry_pickle_by_value()
+    return {
+        module
+        for module in filter(None, map(_module, things))
+        if module.partition(".")[0] not in {"penstock", "__main__", *sys.stdlib_module_names}
+        and not any(module == each or module.startswith(f"{each}.") for each in by_value)
+    }
+
+
+def _module(thing: Any) -> str | None:
+    """The module in which another process looks a function or class up; None if it travels itself."""
+    while isinstance(thing, functools.partial):
+        thing = thing.func
+    if not hasattr(thing, "__qualname__"):
+        thing = type(thing)
+    name = getattr(thing, "__module__", None)
+    found: Any = sys.modules.get(name or "")
+    for part in thing.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return name if found is thing else None
+
+
+def _import_failures(modules: Iterable[str]) -> list[str]:
+    """Runs on workers and scheduler."""
+    failures = []
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # noqa: BLE001, PERF203 - a module may raise what it likes
+            failures.append(f"{module} ({type(error).__name__}: {error})")
+    return failures
+
+
+# What is asked of a worker
+
+
+@dataclass(frozen=True)
+class _Look:
+    failures: list[str]
+    """Of imports."""
+    unseen: frozenset[str]
+    """Files that are not there."""
+    folder: str
+    """Where relative paths start."""
+
+
+def _look(modules: Sequence[str], paths: Sequence[str]) -> _Look:
+    unseen = frozenset(path for path in paths if not Path(path).exists())
+    return _Look(_import_failures(modules), unseen, str(Path.cwd()))
+
+
+# Telling
+
+
+def _refuse(problems_by_who: Mapping[str, Iterable[str]], advice: str) -> None:
+    who_by_problem: dict[str, list[str]] = defaultdict(list)
+    for who, problems in problems_by_who.items():
+        for problem in problems:
+            who_by_problem[problem].append(who)
+    if who_by_problem:
+        raise UnfitWorkersError(
+            [f"{_named(who)} {problem}" for problem, who in who_by_problem.items()], advice
+        )
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
