@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import pickle
 from collections.abc import Iterator
+from types import MethodType
 from typing import Any
 
 import cloudpickle
@@ -77,12 +79,16 @@ def _culprit(thing: Any) -> str:
 
 def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
     """What a thing is made of, each with what to call it in an error."""
+    if isinstance(thing, MethodType):
+        yield "bound object", thing.__self__
     code = getattr(thing, "__code__", None)
     if code is not None:
         yield from _captured(thing, code)
         return
-    if hasattr(thing, "func") and not hasattr(thing, "__dict__"):
-        yield "attribute 'func'", thing.func
+    if isinstance(thing, functools.partial):
+        yield "partial function", thing.func
+        for value in (*thing.args, *thing.keywords.values()):
+            yield "partial argument", value
     for name, part in getattr(thing, "__dict__", {}).items():
         yield f"attribute {name!r}", part
     for cls in type(thing).__mro__:
@@ -98,7 +104,9 @@ def _slots(cls: type) -> tuple[str, ...]:
 
 def _captured(function: Any, code: Any) -> Iterator[tuple[str, Any]]:
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-        yield f"captured variable {name!r}", cell.cell_contents
+        # Empty, if it stands for a name that was never bound.
+        with contextlib.suppress(ValueError):
+            yield f"captured variable {name!r}", cell.cell_contents
     for name in code.co_names:
         if name in function.__globals__:
             yield f"global variable {name!r}", function.__globals__[name]

@@ -1,0 +1,263 @@
+"""Compiling: which tasks a pipeline becomes, what they wait for, and what they are called."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import dask
+import pytest
+from dask.utils import key_split
+
+from penstock.errors import InvalidNodeError, MissingInputError
+from penstock.graph import compile_pipeline
+from penstock.hooks import Hooks, create_hook_manager
+from penstock.io import CachedDataset, DataCatalog, MemoryDataset
+from penstock.pipeline import node, pipeline
+from penstock.runner import SequentialRunner
+from penstock.testing import Diary, DiaryDataset, ListDataset, Recorder, add_one
+
+KEY = re.compile(r"\((?P<name>[\w.:@]+)-(?P<run>[0-9a-f]{8})-(?P<index>\d+)\)")
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """A catalog with stored datasets of these names, each holding 1."""
+    diary = Diary(tmp_path / "diary.jsonl")
+
+    def make(names="", **others):
+        catalog = DataCatalog({name: DiaryDataset(name, diary) for name in names} | others)
+        for name in names:
+            catalog.save(name, 1)
+        return catalog
+
+    return make
+
+
+def waits(plan):
+    """What each task waits for, both by their words in the key."""
+    return {
+        key_split(key): sorted(key_split(other) for other in task.dependencies)
+        for key, task in plan.graph.items()
+    }
+
+
+def chain(names):
+    return pipeline([node(add_one, x, y, name=f"{x}{y}") for x, y in itertools.pairwise(names)])
+
+
+def test_a_chain_in_memory_is_one_task_a_node(stored):
+    plan = compile_pipeline(chain("abc"), stored(a=1))
+
+    assert waits(plan) == {"ab": [], "bc": ["ab"]}
+
+
+def test_a_chain_of_stored_datasets_loads_after_it_saved(stored):
+    plan = compile_pipeline(chain("abc"), stored("abc"))
+
+    assert waits(plan) == {
+        "load:a": [],
+        "ab": ["load:a"],
+        "save:b": ["ab"],
+        "load:b": ["save:b"],
+        "bc": ["load:b", "save:b"],
+        "save:c": ["bc"],
+    }
+
+
+def test_each_output_of_several_in_memory_is_picked(stored):
+    """So each is freed when its own last reader is done."""
+    nodes = pipeline(
+        [
+            node(lambda: (1, 2, 3), None, ["x", "y", "z"], name="make"),
+            node(add_one, "x", "end", name="use"),
+        ]
+    )
+
+    plan = compile_pipeline(nodes, stored("z"))
+
+    assert waits(plan) == {
+        "make": [],
+        "pick:x": ["make"],
+        "pick:y": ["make"],
+        "save:z": ["make"],
+        "use": ["pick:x", "save:z"],
+    }
+    assert list(plan.outputs) == ["end", "y"]
+
+
+def test_each_reader_of_a_stored_dataset_has_a_load_of_its_own(stored):
+    nodes = pipeline([node(add_one, "a", name, name=name) for name in "xy"])
+
+    plan = compile_pipeline(nodes, stored("a"))
+
+    loads = [key for key, task in plan.tasks.items() if task.kind == "load"]
+    assert len(loads) == 2
+    assert {plan.tasks[key].node for key in loads} == {"x", "y"}
+
+
+def test_a_cached_dataset_has_one_load_for_all(stored):
+    catalog = stored("a")
+    catalog = DataCatalog({"a": CachedDataset(catalog["a"])})
+    nodes = pipeline([node(add_one, "a", name, name=name) for name in "xy"])
+
+    assert waits(compile_pipeline(nodes, catalog)) == {"load:a": [], "x": ["load:a"], "y": ["load:a"]}
+
+
+def test_a_cached_output_is_saved_and_handed_on(stored):
+    cached = CachedDataset(stored("b")["b"])
+
+    plan = compile_pipeline(chain("abc"), DataCatalog({"a": 1, "b": cached}))
+
+    assert waits(plan) == {"ab": [], "save:b": ["ab"], "bc": ["ab", "save:b"]}
+
+
+def test_a_confirmation_comes_after_the_saves_and_before_the_readers(stored):
+    nodes = pipeline(
+        [node(lambda: 1, None, "a", name="make", confirms="a"), node(add_one, "a", "b", name="use")]
+    )
+
+    assert waits(compile_pipeline(nodes, stored("a"))) == {
+        "make": [],
+        "save:a": ["make"],
+        "confirm:make": ["save:a"],
+        "load:a": ["confirm:make"],
+        "use": ["confirm:make", "load:a"],
+    }
+
+
+def test_generators_and_async_nodes_save_inside_their_own_task(stored):
+    def stream():
+        yield 1
+
+    streamed = compile_pipeline(pipeline([node(stream, None, "a", name="stream")]), stored("a"))
+    at_once = compile_pipeline(chain("abc"), stored("abc"), is_async=True)
+
+    assert waits(streamed) == {"stream": []}
+    assert waits(at_once) == {"ab": [], "bc": ["ab"]}
+
+
+def test_a_reader_waits_for_all_that_its_parents_save(stored):
+    nodes = pipeline(
+        [
+            node(lambda: (1, 2), None, ["kept", "stored"], name="parent"),
+            node(add_one, "kept", "end", name="child"),
+        ]
+    )
+    catalog = DataCatalog({"stored": stored("a")["a"]})
+
+    assert waits(compile_pipeline(nodes, catalog))["child"] == ["pick:kept", "save:stored"]
+
+
+def test_keys_tell_the_node_on_the_dashboard_and_are_new_in_every_run(stored):
+    """Bare keys made a second run return the first run's data."""
+    nodes = pipeline([node(add_one, "a", "b", name="train-v2", namespace="data.science")])
+
+    first, second = (compile_pipeline(nodes, stored("a")) for _ in range(2))
+
+    for plan in (first, second):
+        matches = [KEY.fullmatch(key) for key in plan.graph]
+        assert [match["name"] for match in matches] == ["load:a", "train_v2@data.science"]
+        assert len({match["run"] for match in matches}) == 1
+        assert len({match["index"] for match in matches}) == 2
+    assert not first.graph.keys() & second.graph.keys()
+
+
+def test_long_names_make_keys_that_can_be_spilled(stored):
+    nodes = pipeline([node(add_one, "a" * 400, "b" * 400, name="n" * 400)])
+
+    plan = compile_pipeline(nodes, DataCatalog({"a" * 400: 1}))
+
+    assert all(len(key) < 100 for key in plan.graph)
+
+
+def test_similar_names_do_not_meet():
+    nodes = pipeline([node(lambda: 1, None, "a.b", name="x-y", namespace="a")]) + pipeline(
+        [node(lambda: 2, None, "c", name="x_y@a".replace("@", "."))]
+    )
+
+    plan = compile_pipeline(nodes, DataCatalog())
+
+    assert dict(zip(plan.outputs, dask.get(plan.graph, plan.keys), strict=True)) == {"a.b": 1, "c": 2}
+
+
+def test_compiling_loads_registers_and_runs_nothing(tmp_path):
+    diary = Diary(tmp_path / "diary.jsonl")
+    catalog = DataCatalog({"a": DiaryDataset("a", diary)})
+    nodes = pipeline([node(lambda a: diary.note("ran"), "a", "b", name="run"), node(add_one, "b", "c")])
+
+    compile_pipeline(nodes, catalog)
+
+    assert diary.whats() == []
+    assert catalog.keys() == ["a"]
+
+
+def test_missing_inputs_and_generators_are_refused(stored):
+    with pytest.raises(MissingInputError, match="'a'"):
+        compile_pipeline(chain("ab"), DataCatalog())
+    with pytest.raises(InvalidNodeError, match="stream"):
+        compile_pipeline(
+            pipeline([node(lambda a: (yield a), "a", "b", name="stream")]), stored(a=1), is_async=True
+        )
+
+
+def test_without_hooks_tasks_carry_none(stored, tmp_path):
+    manager = create_hook_manager([Recorder(Diary(tmp_path / "diary.jsonl"))])
+
+    bare = compile_pipeline(chain("ab"), stored(a=1))
+    hooked = compile_pipeline(chain("ab"), stored(a=1), hooks=Hooks(manager))
+
+    assert [task.kwargs for task in bare.graph.values()] == [{}]
+    assert [list(task.kwargs) for task in hooked.graph.values()] == [["hooks"]]
+
+
+def test_dask_alone_runs_the_graph(stored):
+    """The graph is a plain dict: any scheduler of Dask takes it, now and later."""
+    catalog = stored("b", a=1, list=ListDataset())
+    nodes = chain("abcd") + pipeline([node(add_one, "c", "list", name="to_list")])
+    plan = compile_pipeline(nodes, catalog)
+
+    values = dict(zip(plan.outputs, dask.get(plan.graph, plan.keys), strict=False))
+
+    result = SequentialRunner().run(nodes, catalog)
+    assert values["d"] == result["d"].load() == 4
+    assert values["list"].dataset.load() == result["list"].load() == [4]
+    assert isinstance(plan.graph, dict)
+
+
+@pytest.mark.parametrize("length", [0, 1, 3000])
+def test_pipelines_of_any_length_compile(length):
+    """No recursion over the user's graph."""
+    nodes = pipeline([node(add_one, f"d{k}", f"d{k + 1}", name=f"n{k}") for k in range(length)])
+
+    plan = compile_pipeline(nodes, DataCatalog({"d0": 0}))
+
+    assert len(plan.graph) == length
+    assert list(dask.get(plan.graph, plan.keys)) == ([length] if length else [])
+
+
+# Told as text
+
+
+def test_a_plan_is_told_in_words_of_the_catalog(stored):
+    nodes = chain("abcd")
+
+    text = str(compile_pipeline(nodes, stored("ab", c=MemoryDataset())))
+
+    assert "3 nodes" in text
+    lines = text.splitlines()
+    assert [line for line in lines if "ab:" in line] == ["  1. ab: loads a; saves b"]
+    assert [line for line in lines if "bc:" in line] == ["  2. bc: loads b; keeps c"]
+    assert [line for line in lines if "cd:" in line] == ["  3. cd: takes c; keeps d"]
+    assert text.endswith("d")
+
+
+def test_a_long_plan_fits_on_a_screen():
+    """Whoever prints the plan of 3,000 nodes wants to read it."""
+    nodes = pipeline([node(add_one, "a", f"out_{k:04}", name=f"n{k:04}") for k in range(1000)])
+
+    lines = str(compile_pipeline(nodes, DataCatalog({"a": 1}))).splitlines()
+
+    assert len(lines) < 60
+    assert any("960 more" in line for line in lines)
+    assert max(map(len, lines)) < 250
