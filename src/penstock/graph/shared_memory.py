@@ -22,8 +22,8 @@ import secrets
 import shutil
 import tempfile
 import weakref
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.errors import CannotSendError
 from penstock.graph.failures import carried
 from penstock.graph.handover import Event, Listener, take_news
+from penstock.graph.work import Pick, Several
 from penstock.sending import pickled, pickled_apart
 
 if TYPE_CHECKING:
@@ -59,15 +60,29 @@ class Handle:
     """Start and length in the file, in bytes, of the pickle and of each of its buffers."""
     token: str = ""
     """Set for a value that a worker opens once and keeps for the run."""
+    parts: list[Handle] = field(default_factory=list)
+    """The values of a node with several outputs, each by itself, instead of a pickle."""
 
     def open(self) -> Data:
         """The value, made anew; its large buffers are this reader's own, copy-on-write."""
+        if self.parts:
+            return _Parts(self.parts)
         if not self.path:
             return pickle.loads(self.pickled)
         with Path(self.path).open("rb") as file:
             mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
         pickled, *buffers = [mapped[start : start + size] for start, size in self.spans]
         return pickle.loads(pickled, buffers=buffers)
+
+
+class _Parts:
+    """The values of a node with several outputs, of which a reader opens one."""
+
+    def __init__(self, handles: list[Handle]) -> None:
+        self._handles = handles
+
+    def __getitem__(self, index: int) -> Data:
+        return self._handles[index].open()
 
 
 @dataclass(frozen=True)
@@ -78,6 +93,10 @@ class Room:
 
     def write(self, data: Data) -> Handle:
         """The value as a handle, in a file if it is large."""
+        if isinstance(data, Handle):
+            return data
+        if isinstance(data, Several):
+            return Handle(b"", parts=[self.write(value) for value in data])
         data_bytes, buffers = pickled_apart(data)
         parts = [memoryview(data_bytes), *(buffer.raw() for buffer in buffers)]
         if sum(part.nbytes for part in parts) > INLINE_BYTES:
@@ -138,6 +157,7 @@ class DriverEnd:
     def __init__(self, room: Room, listener: Listener | None = None) -> None:
         self.room = room
         self._listener = listener
+        self._holders: Counter[str] = Counter()
 
     def __reduce__(self) -> tuple[type[WorkerEnd], tuple[Room]]:
         return WorkerEnd, (self.room,)
@@ -163,10 +183,18 @@ class DriverEnd:
         return self.kept(handle)
 
     def kept(self, handle: Handle) -> Handle:
-        """The same handle; its file goes with the last reference to it."""
-        if handle.path:
-            weakref.finalize(handle, Path(handle.path).unlink, missing_ok=True)
+        """The same handle; its file goes with the last handle of it: an output and what is picked from it share one."""
+        for each in (handle, *handle.parts):
+            if each.path:
+                self._holders[each.path] += 1
+                weakref.finalize(each, self._drop, each.path)
         return handle
+
+    def _drop(self, path: str) -> None:
+        self._holders[path] -= 1
+        if not self._holders[path]:
+            del self._holders[path]
+            Path(path).unlink(missing_ok=True)
 
 
 class WorkerEnd:
@@ -185,10 +213,7 @@ class WorkerEnd:
         task, handle_by_key = pickle.loads(dumped)
         work = getattr(task, "func", task)
         self._task = str(work)
-        reads = getattr(work, "reads", True)
-        return task, {
-            key: _opened(handle) if reads or handle.token else None for key, handle in handle_by_key.items()
-        }
+        return task, {key: _seen_by(work, handle) for key, handle in handle_by_key.items()}
 
     def dumps(self, result_and_origin: Any) -> bytes:
         """A result as a handle, with the news; an exception, which stands before its traceback, as it is."""
@@ -211,9 +236,16 @@ KEPT_VALUES = 8
 _opened_values: OrderedDict[str, Data] = OrderedDict()
 
 
+def _seen_by(work: Any, handle: Handle) -> Data:
+    """What a task gets of an input: nothing, if it does not look; one that only picks passes the handle on."""
+    if handle.token:
+        return _opened(handle)
+    if not getattr(work, "reads", True):
+        return None
+    return handle.parts if isinstance(work, Pick) else handle.open()
+
+
 def _opened(handle: Handle) -> Data:
-    if not handle.token:
-        return handle.open()
     if handle.token not in _opened_values:
         _opened_values[handle.token] = handle.open()
         if len(_opened_values) > KEPT_VALUES:
@@ -241,11 +273,20 @@ def _free(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
+def remove_rooms_of(driver: int) -> None:
+    """Remove all rooms of a process, which is gone."""
+    _remove_rooms(lambda pid: pid == driver)
+
+
 def _remove_orphans() -> None:
+    _remove_rooms(lambda pid: not _is_alive(pid))
+
+
+def _remove_rooms(is_gone: Callable[[int], bool]) -> None:
     for base in _all_folders():
         for folder in base.glob(f"{_PREFIX}{_machine()}-*"):
             pid = folder.name.split("-")[2]
-            if pid.isdecimal() and not _is_alive(int(pid)):
+            if pid.isdecimal() and is_gone(int(pid)):
                 shutil.rmtree(folder, ignore_errors=True)
 
 

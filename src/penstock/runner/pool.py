@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
+from dataclasses import dataclass
 from multiprocessing.util import Finalize
 from typing import Any
 
@@ -17,12 +19,31 @@ import loky
 from loky.process_executor import BrokenProcessPool
 
 from penstock.errors import NodeError
+from penstock.graph.shared_memory import remove_rooms_of
 
 IDLE_SECONDS = 30.0
 """How long an idle worker waits for another run before it goes."""
 
-_idle: list[tuple[int, loky.ProcessPoolExecutor]] = []
-"""Pools, each with the process that started it: a fork of that process cannot use it."""
+WATCH_SECONDS = 0.5
+"""How soon a worker notices that the driver is gone."""
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """Workers, and what they were started for."""
+
+    executor: loky.ProcessPoolExecutor
+    setup: Callable[[], None] | None
+    owner: int
+    """The process that started them: a fork of it cannot use them."""
+
+    def serves(self, max_workers: int, setup: Callable[[], None] | None) -> bool:
+        """Whether they can be used here."""
+        enough: bool = self.executor._max_workers >= max_workers
+        return enough and self.owner == os.getpid() and self.setup == setup
+
+
+_idle: list[_Pool] = []
 _idle_lock = threading.Lock()
 
 
@@ -70,13 +91,13 @@ def leased(max_workers: int, setup: Callable[[], None] | None = None) -> Iterato
     Raises:
         NodeError: A worker process was killed; it names the tasks that were running.
     """
-    executor = _take(max_workers, setup)
-    lease = Lease(executor, max_workers)
+    pool = _take(max_workers, setup)
+    lease = Lease(pool.executor, max_workers)
     try:
         yield lease
-        _keep(executor)
+        _keep(pool)
     except BrokenProcessPool as error:
-        executor.shutdown(kill_workers=True)
+        pool.executor.shutdown(kill_workers=True)
         raise NodeError(
             f"one of the tasks {', '.join(lease.unfinished())}",
             f"the worker process died ({_first_line(error)}); it may have been killed for want of memory",
@@ -84,38 +105,54 @@ def leased(max_workers: int, setup: Callable[[], None] | None = None) -> Iterato
     except Exception:
         # The tasks that still run are waited for: when the run has ended, nothing of it goes on.
         lease.wait()
-        _keep(executor)
+        _keep(pool)
         raise
     except BaseException:
-        executor.shutdown(kill_workers=True)
+        pool.executor.shutdown(kill_workers=True)
         raise
 
 
-def _take(max_workers: int, setup: Callable[[], None] | None) -> loky.ProcessPoolExecutor:
+def _take(max_workers: int, setup: Callable[[], None] | None) -> _Pool:
     with _idle_lock:
-        for entry in _idle.copy():
-            owner, executor = entry
-            if executor._flags.broken:
-                # A worker was killed since the last run.
-                _idle.remove(entry)
-            elif (
-                owner == os.getpid()
-                and executor._max_workers >= max_workers
-                and executor._initializer == setup
-            ):
-                _idle.remove(entry)
-                return executor
+        # Without those of which a worker was killed since the last run.
+        _idle[:] = [pool for pool in _idle if not pool.executor._flags.broken]
+        found = next((pool for pool in _idle if pool.serves(max_workers, setup)), None)
+        if found is not None:
+            _idle.remove(found)
+            return found
     # A process of multiprocessing waits for its children before it asks loky to end them.
     Finalize(None, _close_idle, exitpriority=0)
-    return loky.ProcessPoolExecutor(max_workers, timeout=IDLE_SECONDS, env=_environment(), initializer=setup)
+    executor = loky.ProcessPoolExecutor(
+        max_workers,
+        timeout=IDLE_SECONDS,
+        env=_environment(),
+        initializer=_begin,
+        initargs=(os.getpid(), setup),
+    )
+    return _Pool(executor, setup, os.getpid())
+
+
+def _begin(driver: int, setup: Callable[[], None] | None) -> None:
+    """The first thing that a worker does."""
+    threading.Thread(target=_end_with, args=(driver,), daemon=True, name="penstock-watch").start()
+    if setup is not None:
+        setup()
+
+
+def _end_with(driver: int) -> None:
+    """End this worker when the driver was killed: nobody waits for what it does, and nobody else cleans up after it."""
+    while os.getppid() == driver:
+        time.sleep(WATCH_SECONDS)
+    remove_rooms_of(driver)
+    os._exit(1)
 
 
 def _close_idle() -> None:
     with _idle_lock:
-        mine = [executor for owner, executor in _idle if owner == os.getpid()]
+        mine = [pool for pool in _idle if pool.owner == os.getpid()]
         _idle.clear()
-    for executor in mine:
-        executor.shutdown(kill_workers=True)
+    for pool in mine:
+        pool.executor.shutdown(kill_workers=True)
 
 
 def _environment() -> dict[str, str]:
@@ -129,9 +166,9 @@ def _environment() -> dict[str, str]:
     return {name: os.environ.get(name, value) for name, value in wanted.items()}
 
 
-def _keep(executor: loky.ProcessPoolExecutor) -> None:
+def _keep(pool: _Pool) -> None:
     with _idle_lock:
-        _idle.append((os.getpid(), executor))
+        _idle.append(pool)
 
 
 def _first_line(error: BaseException) -> str:
