@@ -48,6 +48,7 @@ NAMES_BY_PACKAGE = {
     "penstock.runner": [
         "AbstractRunner",
         "DaskRunner",
+        "NodePolicy",
         "NodeRecord",
         "ParallelRunner",
         "RunResult",

@@ -44,6 +44,7 @@ from penstock.io import (
 from penstock.pipeline import GroupedNodes, Node, Pipeline, node
 from penstock.runner import (
     AbstractRunner,
+    NodePolicy,
     NodeRecord,
     ParallelRunner,
     RunResult,
@@ -84,6 +85,7 @@ __all__ = [
     "Node",
     "NodeDataError",
     "NodeError",
+    "NodePolicy",
     "NodeRecord",
     "NodeSpecs",
     "OutputNotUniqueError",

@@ -55,6 +55,9 @@ class Handover(Protocol):
     def tell(self, event: Event) -> None:
         """Send news to the driver."""
 
+    def is_over(self) -> bool:
+        """Whether the run has been stopped while this task goes on, so that it need not try again."""
+
     def raised(self, error: BaseException, task: str) -> BaseException:
         """What to raise in place of `error` so that it gets home."""
 
@@ -72,6 +75,7 @@ class SameProcess:
 
     def __init__(self, listener: Listener | None = None) -> None:
         self._listener = listener
+        self._has_failed = False
 
     def where(self) -> str:
         """The name of the thread."""
@@ -82,8 +86,13 @@ class SameProcess:
         if self._listener is not None:
             self._listener(event)
 
+    def is_over(self) -> bool:
+        """Whether some task has failed."""
+        return self._has_failed
+
     def raised(self, error: BaseException, task: str) -> BaseException:  # noqa: ARG002 - the protocol's
         """The error as it is."""
+        self._has_failed = True
         return error
 
 
@@ -111,6 +120,10 @@ class Processes:
     def tell(self, event: Event) -> None:
         """Keep the event until this task's result is sent."""
         _news.append(event)
+
+    def is_over(self) -> bool:
+        """Nobody tells these processes."""
+        return False
 
     def raised(self, error: BaseException, task: str) -> BaseException:
         """The error packed for the way home."""

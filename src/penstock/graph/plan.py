@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from penstock._typing import NodeLike, PipelineLike
+    from penstock.graph.policy import NodePolicy
 
 LINES = 40
 """About what fits on a screen; `str(plan)` leaves out nodes beyond it, and says how many."""
@@ -68,6 +69,8 @@ class Plan:
     pipeline: PipelineLike
     stored: frozenset[str]
     """The datasets that keep their data outside of the process."""
+    policies: Mapping[str, NodePolicy] = field(default_factory=dict)
+    """Of the nodes that have one, by their names."""
 
     @cached_property
     def nodes(self) -> list[NodePlan]:

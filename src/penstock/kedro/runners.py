@@ -14,6 +14,7 @@ from penstock.kedro.project import current_project, follow_kedro
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, PipelineLike
+    from penstock.graph.policy import Policies
     from penstock.runner.result import RunResult
 
 # A session asks `isinstance(runner, kedro.runner.AbstractRunner)`, and nothing else of that class.
@@ -35,6 +36,8 @@ class InSession(runner.AbstractRunner):
         hook_manager: Any = None,
         run_id: str | None = None,
         only_missing_outputs: bool = False,  # noqa: FBT001, FBT002 - Kedro's signature
+        *,
+        policies: Policies | None = None,
     ) -> RunResult:
         """The datasets of the pipeline's outputs, when all of it has run and is saved.
 
@@ -44,7 +47,9 @@ class InSession(runner.AbstractRunner):
         """
         follow_kedro()
         with _errors_of_kedro():
-            return super().run(pipeline, catalog, hook_manager, run_id, only_missing_outputs)
+            return super().run(
+                pipeline, catalog, hook_manager, run_id, only_missing_outputs, policies=policies
+            )
 
 
 class SequentialRunner(InSession, runner.SequentialRunner):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from penstock.graph.policy import NodePolicy
 from penstock.runner.abstract import AbstractRunner
 from penstock.runner.choose import select_runner
 from penstock.runner.parallel import ParallelRunner
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AbstractRunner",
     "DaskRunner",
+    "NodePolicy",
     "NodeRecord",
     "ParallelRunner",
     "RunResult",

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 import dask.local
 
 from penstock.errors import RunnerError
+from penstock.graph.attempts import with_policies
 from penstock.graph.compile import check_inputs, compile_pipeline, is_cached
 from penstock.graph.failures import CarriedError, unpacked
 from penstock.graph.handover import Handover, Listener, SameProcess
 from penstock.graph.keys import new_run
 from penstock.graph.part import is_plain
+from penstock.graph.policy import checked_policies, policies_by_node
 from penstock.graph.steps import forget, wrapped
 from penstock.graph.work import Held, opened
 from penstock.hooks import Hooks
@@ -34,6 +36,7 @@ from penstock.runner.result import RunResult
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data, DatasetLike, PipelineLike
     from penstock.graph.plan import Plan
+    from penstock.graph.policy import NodePolicy, Policies
 
 WINDOWS_MAX_WORKERS = 61
 """Windows waits for at most 63 handles at once, two of which a pool needs itself (bpo-26903)."""
@@ -44,13 +47,18 @@ class AbstractRunner:
 
     Args:
         is_async: Each node loads its inputs at once and saves its outputs at once, in threads.
+        policies: How nodes are run: a `NodePolicy`, or a dict of its fields, by the name of a node, a namespace or a tag.
     """
 
     is_async = False
+    policies: Mapping[str, NodePolicy] = {}
     _is_synchronous = True
+    _places_nodes = False
+    """Whether `compute` heeds the placement of a policy."""
 
-    def __init__(self, is_async: bool = False) -> None:  # noqa: FBT001, FBT002 - the contract: usable positionally
+    def __init__(self, is_async: bool = False, *, policies: Policies | None = None) -> None:  # noqa: FBT001, FBT002
         self.is_async = is_async
+        self.policies = checked_policies(policies)
 
     def __repr__(self) -> str:
         shown = without_secret_options(self._arguments())
@@ -64,6 +72,8 @@ class AbstractRunner:
         hook_manager: Any = None,
         run_id: str | None = None,
         only_missing_outputs: bool = False,  # noqa: FBT001, FBT002 - the contract: usable positionally
+        *,
+        policies: Policies | None = None,
     ) -> RunResult:
         """The datasets of the pipeline's outputs, when all of it has run and is saved.
 
@@ -75,16 +85,20 @@ class AbstractRunner:
             hook_manager: A pluggy manager whose node and dataset hooks fire where the nodes run.
             run_id: What hooks are given; a random one by default.
             only_missing_outputs: Skip nodes whose outputs are stored already.
+            policies: For this run, instead of those of the runner that have the same key.
 
         Raises:
             MissingInputError: Free inputs that the catalog lacks; nothing has run.
+            SelectionError: A policy is for no node, namespace or tag; nothing has run.
+            RunnerError: A policy that makes no sense, or two that disagree; nothing has run.
             CannotSendError: Nodes, datasets or plugins that cannot leave this process; nothing has run.
             NodeError: A failure that could not come home as the exception that it was.
             Exception: What a node, dataset or hook raised, with a note of where.
         """
+        by_node = policies_by_node(pipeline.nodes, {**self.policies, **checked_policies(policies)})
         if only_missing_outputs:
             pipeline = only_missing(pipeline, catalog, self._log)
-        return self._run(pipeline, catalog, hook_manager, run_id)
+        return self._run(pipeline, catalog, hook_manager, run_id, by_node)
 
     def run_only_missing(
         self,
@@ -97,7 +111,8 @@ class AbstractRunner:
 
         A memory dataset that holds data exists. Arguments and errors are those of `run`.
         """
-        return self._run(missing_outputs(pipeline, catalog), catalog, hook_manager, run_id)
+        by_node = policies_by_node(pipeline.nodes, self.policies)
+        return self._run(missing_outputs(pipeline, catalog), catalog, hook_manager, run_id, by_node)
 
     def plan(self, pipeline: PipelineLike, catalog: CatalogLike, hook_manager: Any = None) -> Plan:
         """What `run` would hand to Dask; `print` it. Nothing is run, loaded or registered.
@@ -105,7 +120,8 @@ class AbstractRunner:
         Raises:
             MissingInputError: Free inputs that the catalog lacks.
         """
-        return self._compile(pipeline, catalog, Hooks(hook_manager), None, self.handover())
+        plan = self._compile(pipeline, catalog, Hooks(hook_manager), None, self.handover())
+        return with_policies(plan, policies_by_node(pipeline.nodes, self.policies))
 
     def get(self, graph: Mapping[str, Any], keys: Sequence[str]) -> Sequence[Data]:
         """The values of `keys`, when all that they need has run.
@@ -141,7 +157,12 @@ class AbstractRunner:
     # One run
 
     def _run(
-        self, pipeline: PipelineLike, catalog: CatalogLike, hook_manager: Any, run_id: str | None
+        self,
+        pipeline: PipelineLike,
+        catalog: CatalogLike,
+        hook_manager: Any,
+        run_id: str | None,
+        policies: Mapping[str, NodePolicy],
     ) -> RunResult:
         started = time.perf_counter()
         self._register(pipeline, catalog)
@@ -152,7 +173,7 @@ class AbstractRunner:
         if handover.leaves_process:
             check_can_be_sent(pipeline, catalog, hooks)
             _forget_caches(pipeline, catalog)
-        plan = self._compile(pipeline, catalog, hooks, run_id, handover)
+        plan = with_policies(self._compile(pipeline, catalog, hooks, run_id, handover), policies)
         self._log_start(pipeline, plan)
         progress.expect(plan)
         try:
@@ -222,6 +243,14 @@ class AbstractRunner:
                 "Each node loads and saves its datasets one after the other; is_async=True does it at once"
             )
         self._log.info("Running %d nodes in %d tasks", len(pipeline.nodes), len(plan.graph))
+        placed = {
+            name: ", ".join(policy.placement) for name, policy in plan.policies.items() if policy.placement
+        }
+        if placed and not self._places_nodes:
+            told = "; ".join(f"{name}: {asked}" for name, asked in placed.items())
+            self._log.warning(
+                "Ignored by %s, which has no workers to choose from: %s", type(self).__name__, told
+            )
 
     def _log_resume(self, pipeline: PipelineLike, catalog: CatalogLike, finished: set[str]) -> None:
         if not finished:
@@ -236,7 +265,8 @@ class AbstractRunner:
     # How it is shown
 
     def _arguments(self) -> dict[str, Any]:
-        return {"is_async": self.is_async} if self.is_async else {}
+        given = {"is_async": self.is_async, "policies": self.policies}
+        return {name: value for name, value in given.items() if value}
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from penstock.runner.pool import leased
 if TYPE_CHECKING:
     from penstock._typing import Data
     from penstock.graph.plan import Plan
+    from penstock.graph.policy import Policies
     from penstock.io.memory import Deferred
 
 
@@ -28,13 +29,20 @@ class ParallelRunner(AbstractRunner):
     Args:
         max_workers: Processes; by default one a processor. No more are used than nodes can run at once.
         is_async: Each node loads its inputs at once and saves its outputs at once, in threads of its process.
+        policies: How nodes are run, by their names, namespaces or tags.
 
     Raises:
         RunnerError: `max_workers` is below 1.
     """
 
-    def __init__(self, max_workers: int | None = None, is_async: bool = False) -> None:  # noqa: FBT001, FBT002
-        super().__init__(is_async)
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        is_async: bool = False,  # noqa: FBT001, FBT002 - the contract: usable positionally
+        *,
+        policies: Policies | None = None,
+    ) -> None:
+        super().__init__(is_async, policies=policies)
         self.max_workers = checked_workers(max_workers)
 
     def get(self, graph: Mapping[str, Any], keys: Sequence[str]) -> Sequence[Data]:

@@ -12,11 +12,12 @@ from penstock.runner.sequential import SequentialRunner
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, PipelineLike
+    from penstock.graph.policy import Policies
     from penstock.runner.abstract import AbstractRunner
     from penstock.runner.result import RunResult
 
 
-def run(
+def run(  # noqa: PLR0913 - all that a run can be given
     pipeline: PipelineLike,
     catalog: CatalogLike | Mapping[str, Any],
     runner: AbstractRunner | None = None,
@@ -24,6 +25,7 @@ def run(
     run_id: str | None = None,
     *,
     only_missing_outputs: bool = False,
+    policies: Policies | None = None,
 ) -> RunResult:
     """The datasets of the pipeline's outputs, when all of it has run and is saved.
 
@@ -34,6 +36,7 @@ def run(
         hooks: Plugins: instances with methods marked by `hook_impl`, called in pluggy's order, the last one first.
         run_id: What hooks are given; a random one by default.
         only_missing_outputs: Skip nodes whose outputs are stored already.
+        policies: How nodes are run: a `NodePolicy`, or a dict of its fields, by the name of a node, a namespace or a tag.
 
     Raises:
         TypeError: A hook was given as a class.
@@ -47,7 +50,9 @@ def run(
     about: dict[str, Any] = {"run_params": run_params, "pipeline": pipeline, "catalog": datasets}
     manager.hook.before_pipeline_run(**about)
     try:
-        result = runner.run(pipeline, datasets, manager, run_id, only_missing_outputs)
+        # A runner of somebody's own need not know of policies.
+        options: dict[str, Any] = {"policies": policies} if policies else {}
+        result = runner.run(pipeline, datasets, manager, run_id, only_missing_outputs, **options)
     except Exception as error:
         manager.hook.on_pipeline_error(error=error, **about)
         raise

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from penstock._typing import Data
     from penstock.graph.handover import Handover
     from penstock.graph.plan import Plan
+    from penstock.graph.policy import Policies
     from penstock.io.memory import Deferred
 
 
@@ -25,6 +26,7 @@ class ThreadRunner(AbstractRunner):
     Args:
         max_workers: Threads; by default one a processor. No more are started than nodes can run at once.
         is_async: Warned about and ignored: loads and saves are tasks, which run in threads anyway.
+        policies: How nodes are run, by their names, namespaces or tags.
 
     Raises:
         RunnerError: `max_workers` is below 1.
@@ -32,10 +34,16 @@ class ThreadRunner(AbstractRunner):
 
     _is_synchronous = False
 
-    def __init__(self, max_workers: int | None = None, is_async: bool = False) -> None:  # noqa: FBT001, FBT002
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        is_async: bool = False,  # noqa: FBT001, FBT002 - the contract: usable positionally
+        *,
+        policies: Policies | None = None,
+    ) -> None:
         if is_async:
             warnings.warn("ThreadRunner loads and saves in threads anyway; is_async is ignored", stacklevel=2)
-        super().__init__(is_async=False)
+        super().__init__(is_async=False, policies=policies)
         self.max_workers = checked_workers(max_workers)
 
     def get(self, graph: Mapping[str, Any], keys: Sequence[str]) -> Sequence[Data]:
@@ -47,7 +55,7 @@ class ThreadRunner(AbstractRunner):
         return [Here(value) for value in _get(plan.graph, plan.keys, useful_workers(self.max_workers, plan))]
 
     def _arguments(self) -> dict[str, Any]:
-        return {"max_workers": self.max_workers}
+        return {"max_workers": self.max_workers, **super()._arguments()}
 
 
 class _ContextPool(ThreadPoolExecutor):

@@ -7,14 +7,17 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from distributed import Client
+from distributed import Client, LocalCluster
 from distributed.deploy import Cluster
 
 from penstock.errors import RunnerError
+from penstock.graph.policy import resources_by_node
 from penstock.runner.abstract import AbstractRunner, Here
 from penstock.runner.cluster.connect import checked, connected
+from penstock.runner.cluster.fit import check_fit, check_resources
 from penstock.runner.cluster.interrupts import interruptible
 from penstock.runner.cluster.keeper import Keeper
+from penstock.runner.cluster.placement import placed
 from penstock.runner.cluster.remote import staying
 from penstock.runner.cluster.settings import worker_timeout
 from penstock.runner.cluster.submit import computed
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from penstock._typing import Data
     from penstock.graph.handover import Handover, Listener
     from penstock.graph.plan import Plan
+    from penstock.graph.policy import Policies
     from penstock.io.memory import Deferred
 
 __all__ = ["DaskRunner"]
@@ -39,6 +43,7 @@ class DaskRunner(AbstractRunner):
         is_async: Each node loads its inputs at once and saves its outputs at once, in threads of its worker.
         worker_timeout_seconds: How long a run waits for a worker, at its beginning and when all have gone; by default what
             Dask's configuration says, which is an hour unless it was changed.
+        policies: How nodes are run, by their names, namespaces or tags.
         client_kwargs: What `distributed.Client` takes: `address`, `scheduler_file`, `security`, `n_workers`, ... Without an
             address or file it is a local cluster, which listens on loopback only, and is closed after the run.
 
@@ -49,6 +54,7 @@ class DaskRunner(AbstractRunner):
     """
 
     _is_synchronous = False
+    _places_nodes = True
 
     def __init__(
         self,
@@ -56,9 +62,10 @@ class DaskRunner(AbstractRunner):
         *,
         is_async: bool = False,
         worker_timeout_seconds: float | None = None,
+        policies: Policies | None = None,
         **client_kwargs: Any,
     ) -> None:
-        super().__init__(is_async)
+        super().__init__(is_async, policies=policies)
         if client is not None and client_kwargs:
             raise RunnerError(
                 f"DaskRunner was given a client and also {', '.join(sorted(client_kwargs))}; give one or the other"
@@ -90,7 +97,9 @@ class DaskRunner(AbstractRunner):
         """The outputs in memory: fetched from a temporary cluster, and on any other left where they are until they are loaded."""
         with interruptible(), contextlib.ExitStack() as stack:
             client, is_temporary = self._connected(stack)
-            with self._watched(client, plan.keys, is_ours=is_temporary), subscribed(client, handover):
+            self._check(client, plan, is_ours=is_temporary)
+            watch = self._watched(client, plan.keys, is_ours=is_temporary)
+            with watch, subscribed(client, handover), placed(client, plan):
                 futures = computed(client, plan.graph, plan.keys, ends_with_cluster=is_temporary)
             outputs = futures[: len(plan.outputs)]
             if is_temporary:
@@ -104,9 +113,17 @@ class DaskRunner(AbstractRunner):
             client, is_temporary = checked(self._client), False
         else:
             arguments = {"address": self._client} if self._client is not None else self._client_kwargs
-            client, is_temporary = connected(arguments, stack)
+            client, is_temporary = connected(arguments, stack, seconds)
         await_workers(client, Keeper(client, is_ours=is_temporary), seconds)
         return client, is_temporary
+
+    def _check(self, client: Client, plan: Plan, *, is_ours: bool) -> None:
+        """Refuse, before the first task, a cluster that cannot run the plan."""
+        if not (is_ours and isinstance(client.cluster, LocalCluster)):
+            check_fit(client, plan)
+        resources = resources_by_node(plan.policies)
+        seconds = worker_timeout(self._worker_timeout_seconds)
+        check_resources(client, Keeper(client, is_ours=is_ours), seconds, resources)
 
     def _watched(
         self, client: Client, keys: Sequence[str], *, is_ours: bool

@@ -45,6 +45,12 @@ class Workers:
         elif self.listener is not None:
             self.listener(event)
 
+    def is_over(self) -> bool:
+        """Whether the scheduler has taken back the task of this thread."""
+        worker = _worker()
+        task = worker.state.tasks.get(worker.get_current_task()) if worker is not None else None
+        return task is not None and task.state == "cancelled"
+
     def raised(self, error: BaseException, task: str) -> BaseException:
         """The error packed for the way home."""
         return carried(error, task)
