@@ -1,9 +1,6 @@
-"""Clusters that live as long as the tests: starting one takes longer than all that is done on it."""
-
 from __future__ import annotations
 
 import pytest
-from distributed import Client, LocalCluster
 
 from penstock.testing import Diary
 
@@ -11,28 +8,3 @@ from penstock.testing import Diary
 @pytest.fixture
 def diary(tmp_path):
     return Diary(tmp_path / "diary.jsonl")
-
-
-@pytest.fixture(scope="session")
-def cluster():
-    with LocalCluster(
-        processes=True, n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
-    ) as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="session")
-def client(cluster):
-    with Client(cluster, set_as_default=False) as client:
-        yield client
-
-
-@pytest.fixture(scope="session")
-def in_process_client():
-    with (
-        LocalCluster(
-            processes=False, n_workers=2, threads_per_worker=2, dashboard_address="127.0.0.1:0"
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        yield client
