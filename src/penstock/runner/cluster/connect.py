@@ -7,8 +7,10 @@ import importlib.util
 import inspect
 import logging
 import socket
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -25,16 +27,29 @@ _LOG = logging.getLogger(__name__)
 DASHBOARD_PORT = 8787
 """Where Dask's users look for the dashboard."""
 
+FILE_POLL_SECONDS = 0.2
+"""How soon it is looked again whether a scheduler has written its file."""
 
-def connected(arguments: Mapping[str, Any], stack: contextlib.ExitStack) -> tuple[Client, bool]:
+FILE_SILENCE_SECONDS = 5.0
+"""How long nothing is said about waiting for it."""
+
+
+def connected(
+    arguments: Mapping[str, Any], stack: contextlib.ExitStack, patience_seconds: float
+) -> tuple[Client, bool]:
     """A client, and whether its cluster ends with it; both are closed by the stack.
 
     Args:
         arguments: What `distributed.Client` takes; nothing for what Dask's configuration says.
         stack: Closes what is opened here.
+        patience_seconds: How long to wait for a scheduler that has yet to write its file.
+
+    Raises:
+        ClusterError: No scheduler answers.
+        RunnerError: Arguments, or a configuration, that nobody takes.
     """
     if not _is_temporary(arguments):
-        return stack.enter_context(_client(arguments)), False
+        return stack.enter_context(_client(arguments, patience_seconds)), False
     client = _started(arguments, stack)
     cluster = client.cluster
     if is_job_queue(cluster):
@@ -52,13 +67,45 @@ def _is_temporary(arguments: Mapping[str, Any]) -> bool:
     return not (arguments.get("address") or arguments.get("scheduler_file") or elsewhere)
 
 
-def _client(arguments: Mapping[str, Any]) -> Client:
+def _client(arguments: Mapping[str, Any], patience_seconds: float) -> Client:
+    file = arguments.get("scheduler_file")
+    if file:
+        _await_file(Path(file), patience_seconds)
     try:
-        return Client(**arguments, set_as_default=False)
+        return Client(**_secured(arguments), set_as_default=False)
+    except FileNotFoundError as error:
+        raise ClusterError(f"A file that security or scheduler_file names is not there: {error}") from error
     except (OSError, TimeoutError) as error:
         raise ClusterError(
-            f"No Dask scheduler answers ({error}); is the cluster up, and the address right?"
+            f"No Dask scheduler answers ({error}). Is the cluster up, and the address right? "
+            "One that speaks TLS has an address that begins with tls:// and wants security="
         ) from error
+    except (TypeError, ValueError) as error:
+        if "ssl_context" not in str(error):
+            raise RunnerError(f"distributed.Client does not take these arguments: {error}") from error
+        raise ClusterError(
+            "The scheduler speaks TLS, and the client has no certificates: give security=distributed.Security(tls_ca_file=..., "
+            "tls_client_cert=..., tls_client_key=..., require_encryption=True), or the same as a dict"
+        ) from error
+
+
+def _await_file(path: Path, seconds: float) -> None:
+    """Return when the scheduler has written its file; Dask alone would wait for ever, and say nothing.
+
+    Raises:
+        ClusterError: It has not, in time.
+    """
+    began = said = time.monotonic()
+    while not path.exists():
+        now = time.monotonic()
+        if now - began > seconds:
+            raise ClusterError(
+                f"Waited {seconds:g} s for the scheduler's file {path}; start one with `dask scheduler --scheduler-file {path}`"
+            )
+        if now - said > FILE_SILENCE_SECONDS:
+            said = now
+            _LOG.info("Waiting for the scheduler's file %s, for at most %g s", path, seconds)
+        time.sleep(FILE_POLL_SECONDS)
 
 
 def _started(arguments: Mapping[str, Any], stack: contextlib.ExitStack) -> Client:

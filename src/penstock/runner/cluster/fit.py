@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
-import platform
+import pkgutil
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
+_OUR_VERSION = "penstock:__version__"
+
 SHOWN = 3
 """How many workers are named that have one problem in common."""
 
-_PARTS_THAT_FIT = {"python": 2, "dask": 2, "distributed": 2, "cloudpickle": 1, "penstock": 3}
+_PARTS_THAT_FIT = {"python": 2, "dask": 2, "distributed": 2, "cloudpickle": 1}
 """How many parts of a version have to be equal for objects of one process to be understood in another."""
 
 
@@ -121,24 +123,46 @@ def _told(resources: Mapping[str, float]) -> str:
 
 
 def _check_versions(client: Client) -> None:
-    told = client.get_versions(packages=["penstock"])
-    here = {**told["client"]["packages"], "python": platform.python_version()}
+    told = client.get_versions()
     others = {f"worker {address}": versions for address, versions in told["workers"].items()}
-    problems = {
-        who: list(_differences(here, versions["packages"]))
+    packages = {
+        who: versions["packages"]
         for who, versions in {**others, "the scheduler": told["scheduler"]}.items()
         if isinstance(versions, Mapping)
     }
+    here = told["client"]["packages"]
+    problems = {who: list(_differences(here, there)) for who, there in packages.items()}
     _refuse(problems, "Start it in the environment of the driver")
+    _refuse(_without_us(client), "Start it in the environment of the driver: it has to have penstock")
 
 
-def _differences(here: Mapping[str, str], there: Mapping[str, str | None]) -> Iterator[str]:
+def _without_us(client: Client) -> dict[str, list[str]]:
+    """Who has another version of ours, or none. What is asked is made of the standard library, since we may not be there."""
+    asked = client.run(pkgutil.resolve_name, _OUR_VERSION, on_error="return")
+    found = {f"worker {address}": version for address, version in asked.items()}
+    try:
+        found["the scheduler"] = client.run_on_scheduler(pkgutil.resolve_name, _OUR_VERSION)
+    except Exception as error:  # noqa: BLE001 - whatever an import can raise
+        found["the scheduler"] = error
+    here = pkgutil.resolve_name(_OUR_VERSION)
+    return {who: [_our_problem(version, here)] for who, version in found.items() if version != here}
+
+
+def _our_problem(there: object, here: str) -> str:
+    if isinstance(there, BaseException):
+        return f"cannot import penstock ({type(there).__name__}: {there})"
+    return f"has penstock {there}, the driver {here}"
+
+
+def _differences(here: Mapping[str, str | None], there: Mapping[str, str | None]) -> Iterator[str]:
     for name, parts in _PARTS_THAT_FIT.items():
-        version = there.get(name)
-        if version is None:
-            yield f"has no {name}"
-        elif version.split(".")[:parts] != here[name].split(".")[:parts]:
-            yield f"has {name} {version.removesuffix('.final.0')}, the driver {here[name]}"
+        ours, theirs = _plain(here.get(name)), _plain(there.get(name))
+        if ours.split(".")[:parts] != theirs.split(".")[:parts]:
+            yield f"has {name} {theirs}, the driver {ours}"
+
+
+def _plain(version: str | None) -> str:
+    return "of no version" if version is None else version.removesuffix(".final.0")
 
 
 # Modules
