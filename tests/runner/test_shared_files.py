@@ -1,0 +1,188 @@
+"""Files of shared memory go away: with their last reader, with the run, and after whatever is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from penstock.errors import NodeError
+from penstock.io import DataCatalog
+from penstock.pipeline import node, pipeline
+from penstock.runner import ParallelRunner
+
+MEMORY_FOLDER = Path("/dev/shm")
+
+pytestmark = pytest.mark.skipif(not MEMORY_FOLDER.is_dir(), reason="no shared memory in the file system")
+
+LARGE = 1_000_000
+
+PATIENCE_SECONDS = 60.0
+
+
+@pytest.fixture
+def runner():
+    return ParallelRunner(max_workers=2)
+
+
+def rooms_of(pid):
+    """What a driver has in shared memory."""
+    return [path for path in MEMORY_FOLDER.glob("penstock-*") if path.name.split("-")[2] == str(pid)]
+
+
+def files_of(pid):
+    return [path for room in rooms_of(pid) for path in room.iterdir()]
+
+
+def make(*_):
+    return bytearray(LARGE)
+
+
+def wait_for(is_there):
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not is_there() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert is_there()
+
+
+def test_a_file_goes_with_its_last_reader(runner):
+    """Memory is needed by the nodes that run, and not by those that have run."""
+    driver = os.getpid()
+    nodes = pipeline(
+        [
+            node(make, None, "block", name="make"),
+            node(lambda block: len(files_of(driver)), "block", "while_read", name="read"),
+            node(lambda block, _: len(files_of(driver)), ["block", "while_read"], "again", name="read_again"),
+            node(lambda _: len(files_of(driver)), "again", "afterwards", name="look"),
+            node(lambda *counts: counts, ["while_read", "again", "afterwards"], "counts", name="tell"),
+        ]
+    )
+
+    result = runner.run(nodes, DataCatalog())
+
+    assert result["counts"].load() == (1, 1, 0)
+
+
+def test_no_more_files_are_there_than_values_that_somebody_still_reads(runner):
+    """In a long chain, the value that is read and the one that is made; never all of them."""
+    driver = os.getpid()
+
+    def step(before):
+        return len(before) and (bytearray(LARGE), len(files_of(driver)))
+
+    steps = [
+        node(step, f"block_{number}", [f"block_{number + 1}", f"count_{number}"], name=f"step_{number}")
+        for number in range(8)
+    ]
+    counts = [f"count_{number}" for number in range(8)]
+    nodes = [node(make, None, "block_0", name="make"), *steps, node(max, counts, "most", name="most")]
+    nodes.append(node(len, "block_8", "length", name="measure"))
+
+    result = runner.run(pipeline(nodes), DataCatalog())
+
+    # A node with two outputs has one value for both before each is picked.
+    assert result["most"].load() <= 2
+
+
+def test_an_output_that_was_given_back_needs_no_file(runner):
+    result = runner.run(pipeline([node(make, None, "block", name="make")]), DataCatalog())
+
+    assert rooms_of(os.getpid()) == []
+    assert len(result["block"].load()) == LARGE
+
+
+@pytest.mark.parametrize("when", ["while it calls", "while it writes"])
+def test_a_killed_worker_leaves_no_file(runner, when):
+    """The kernel ends the largest process when memory runs out, in the middle of whatever it does."""
+
+    def die(block):
+        delay = 0.0 if when == "while it calls" else 0.01
+        threading.Timer(delay, os.kill, [os.getpid(), signal.SIGKILL]).start()
+        if when == "while it calls":
+            time.sleep(PATIENCE_SECONDS)
+        return bytearray(100 * LARGE)
+
+    nodes = pipeline(
+        [
+            node(make, None, "block", name="make"),
+            node(die, "block", "never", name="die"),
+            node(lambda never: time.sleep(PATIENCE_SECONDS), "never", None, name="wait"),
+        ]
+    )
+
+    with pytest.raises(NodeError, match=r"die|wait"):
+        runner.run(nodes, DataCatalog())
+
+    assert rooms_of(os.getpid()) == []
+
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+from penstock import DataCatalog, ParallelRunner, node
+from penstock.pipeline import pipeline
+folder = Path(sys.argv[1])
+def wait(block):
+    import os
+    (folder / "pid").write_text(str(os.getpid()))
+    while not (folder / "go on").exists():
+        time.sleep(0.02)
+    return len(block)
+nodes = pipeline([node(lambda: bytearray(1_000_000), None, "block", name="make"), node(wait, "block", "length", name="wait")])
+print(ParallelRunner(2).run(nodes, DataCatalog())["length"].load())
+"""
+
+
+@pytest.fixture
+def another_driver(tmp_path):
+    """A run of another process, whose worker holds a value and waits for the file `go on`; ended with the test."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    pid_file = tmp_path / "pid"
+    wait_for(lambda: (pid_file.exists() and pid_file.read_text()) or process.poll() is not None)
+    yield process
+    (tmp_path / "go on").touch()
+    process.kill()
+    process.communicate(timeout=PATIENCE_SECONDS)
+
+
+def run_something(runner):
+    runner.run(pipeline([node(make, None, "block", name="make")]), DataCatalog())
+
+
+def test_the_next_run_removes_what_a_killed_driver_left(runner, another_driver, tmp_path):
+    """Nobody cleans up after `kill -9`, and shared memory is not freed before the machine restarts."""
+    worker = int((tmp_path / "pid").read_text())
+    assert len(files_of(another_driver.pid)) == 1
+
+    another_driver.send_signal(signal.SIGKILL)
+    another_driver.wait(PATIENCE_SECONDS)
+    left = rooms_of(another_driver.pid)
+    run_something(runner)
+
+    assert len(left) == 1
+    assert rooms_of(another_driver.pid) == []
+    (tmp_path / "go on").touch()
+    wait_for(lambda: not Path(f"/proc/{worker}").exists())
+
+
+def test_a_run_leaves_the_files_of_another_driver_alone(runner, another_driver, tmp_path):
+    run_something(runner)
+
+    left = files_of(another_driver.pid)
+    (tmp_path / "go on").touch()
+    out, errors = another_driver.communicate(timeout=PATIENCE_SECONDS)
+
+    assert len(left) == 1
+    assert (out, errors) == ("1000000\n", "")
+    assert rooms_of(another_driver.pid) == []
