@@ -7,8 +7,6 @@ import gc
 import json
 import os
 import random
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -338,14 +336,8 @@ def test_its_repr_shows_plain_arguments_and_no_credentials(client):
     assert "host:1" in shown
 
 
-def test_ctrl_c_ends_a_temporary_cluster(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED, str(tmp_path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+def test_ctrl_c_ends_a_temporary_cluster(script, tmp_path):
+    process = script(INTERRUPTED, str(tmp_path))
     pid_file = tmp_path / "pid"
     assert eventually(lambda: pid_file.exists() and pid_file.read_text(), seconds=60)
     worker = int(pid_file.read_text())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -25,20 +24,6 @@ MEMORY_FOLDER = Path("/dev/shm")
 @pytest.fixture
 def runner():
     return ParallelRunner(max_workers=2)
-
-
-@pytest.fixture
-def script(tmp_path):
-    """Runs Python text as a script without a `__main__` guard; gives the process."""
-
-    def start(text):
-        path = tmp_path / "script.py"
-        path.write_text(text)
-        return subprocess.Popen(
-            [sys.executable, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-
-    return start
 
 
 def rooms_of(pid):
