@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 
+import dask
+import dask.array
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, get_client
 
-from penstock import DaskRunner, DataCatalog
+from penstock import DaskRunner, DataCatalog, MemoryDataset, NodeError
 from penstock.pipeline import node, pipeline
 from penstock.testing import DiaryDataset
 
 
 @pytest.fixture(scope="module")
 def mortal():
-    """A cluster whose workers may be killed; their nannies start others."""
+    """A cluster whose workers may be killed; their nannies start others, from a process that has imported Dask already."""
     with (
+        dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}),
         LocalCluster(
             processes=True, n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
         ) as cluster,
@@ -27,7 +32,7 @@ def mortal():
 
 @pytest.fixture
 def runner(mortal):
-    mortal.wait_for_workers(2)
+    mortal.wait_for_workers(2, timeout=60)
     return DaskRunner(mortal)
 
 
@@ -69,3 +74,190 @@ def test_what_was_saved_is_loaded_when_its_worker_dies(runner, diary):
     assert result["second"].load() == ["second", ["first"]]
     assert diary.whats().count("first") == 1
     assert diary.whats().count("save stored") == 1
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_of_several_outputs_those_that_were_saved_are_not_saved_again(mortal, diary, is_async):
+    """What was in memory is gone with its worker: the node is called again for it, as the README says."""
+
+    def both():
+        diary.note("both")
+        return "kept", "held"
+
+    nodes = pipeline(
+        [
+            node(both, None, ["stored", "held"], name="both"),
+            node(deadly(diary, "second"), ["stored", "held"], "second", name="second"),
+        ]
+    )
+    runner = DaskRunner(mortal, is_async=is_async)
+
+    result = runner.run(nodes, DataCatalog({"stored": DiaryDataset("stored", diary)}))
+
+    assert result["second"].load() == ["second", "kept", "held"]
+    assert diary.whats().count("both") == 2
+    assert diary.whats().count("save stored") == 1
+
+
+def test_a_stream_that_was_saved_is_not_yielded_again(runner, diary):
+    def stream():
+        diary.note("stream")
+        yield from ("first chunk", "last chunk")
+
+    nodes = pipeline(
+        [
+            node(stream, None, "stored", name="stream"),
+            node(deadly(diary, "second"), "stored", "second", name="second"),
+        ]
+    )
+
+    result = runner.run(nodes, DataCatalog({"stored": DiaryDataset("stored", diary)}))
+
+    assert result["second"].load() == ["second", "last chunk"]
+    assert diary.whats().count("stream") == 1
+    assert diary.whats().count("save stored") == 2
+
+
+def test_a_node_without_outputs_and_a_confirmation_are_not_done_again(runner, diary):
+    done = threading.Event()
+    nodes = pipeline(
+        [
+            node(lambda x: diary.note("mail"), "x", None, name="mail"),
+            node(noting(diary, "first"), None, "stored", name="first", confirms="stored"),
+            node(deadly(diary, "second"), "stored", "second", name="second"),
+        ]
+    )
+
+    runner.run(nodes, DataCatalog({"x": 1, "stored": DiaryDataset("stored", diary)}))
+
+    assert not done.is_set()
+    assert diary.whats().count("confirm stored") == 1
+
+
+def test_a_save_in_the_middle_of_which_its_worker_died_is_done_again(runner, diary):
+    class Deadly(DiaryDataset):
+        def save(self, data):
+            kill_first(self.diary)
+            super().save(data)
+
+    nodes = pipeline([node(noting(diary, "first"), None, "stored", name="first")])
+
+    result = runner.run(nodes, DataCatalog({"stored": Deadly("stored", diary)}))
+
+    assert result["stored"].load() == ["first"]
+    assert diary.whats().count("saved stored") == 1
+
+
+def test_data_in_memory_is_made_again(runner, diary):
+    nodes = pipeline(
+        [
+            node(noting(diary, "first"), None, "a", name="first"),
+            node(noting(diary, "second"), "a", "b", name="second"),
+            node(deadly(diary, "third", times=3), "b", "c", name="third"),
+        ]
+    )
+
+    assert runner.run(nodes, DataCatalog())["c"].load() == ["third", ["second", ["first"]]]
+
+
+def test_a_large_free_input_outlives_every_worker(runner, diary):
+    """It is on one worker only, and no recipe makes it: Dask alone gives up all that needs it."""
+    big = bytes(2_000_000)
+    nodes = pipeline(
+        [
+            node(len, "big", "size", name="size"),
+            node(deadly(diary, "third", times=2), "size", "c", name="third"),
+            node(lambda data, c: [len(data), *c], ["big", "c"], "d", name="last"),
+        ]
+    )
+
+    result = runner.run(nodes, DataCatalog({"big": MemoryDataset(big)}))
+
+    assert result["d"].load() == [2_000_000, "third", 2_000_000]
+
+
+def test_a_node_that_kills_its_workers_is_the_suspect(runner, diary):
+    nodes = pipeline(
+        [
+            node(noting(diary, "first"), None, "stored", name="first"),
+            node(deadly(diary, "greedy", times=99), "stored", "b", name="greedy"),
+        ]
+    )
+
+    with pytest.raises(NodeError, match="suspect, not proven guilty: 4 workers died") as caught:
+        runner.run(nodes, DataCatalog({"stored": DiaryDataset("stored", diary)}))
+
+    assert str(caught.value).startswith("node 'greedy' (inputs: stored) failed")
+    assert str(caught.value).count("tcp://") >= 4
+    assert len(diary.notes("killed")) == 4
+    assert diary.whats().count("first") == 1
+
+
+def test_nothing_is_saved_after_a_run_has_failed(mortal, diary):
+    def slow():
+        diary.note("slow begins")
+        time.sleep(0.5)
+        diary.note("slow ends")
+        return 1
+
+    def late_failure():
+        while not diary.notes("slow begins"):
+            time.sleep(0.01)
+        raise ValueError("the river is low")
+
+    nodes = pipeline([node(slow, None, "stored", name="slow"), node(late_failure, None, "b", name="fails")])
+
+    with pytest.raises(ValueError, match="the river is low"):
+        DaskRunner(mortal).run(nodes, DataCatalog({"stored": DiaryDataset("stored", diary)}))
+
+    notes = diary.whats()
+    time.sleep(0.5)
+    assert diary.whats() == notes == ["slow begins", "slow ends"]
+
+
+# One cluster for several things at once
+
+
+def test_two_runs_on_one_cluster_do_not_see_each_other(mortal, diary):
+    def double(x):
+        time.sleep(0.05)
+        return 2 * x
+
+    nodes = pipeline([node(double, f"x{number}", f"x{number + 1}", name=f"n{number}") for number in range(5)])
+    results = {}
+
+    def run(start):
+        results[start] = DaskRunner(mortal).run(nodes, DataCatalog({"x0": start}))["x5"].load()
+
+    threads = [threading.Thread(target=run, args=[start]) for start in (1, 10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert results == {1: 32, 10: 320}
+
+
+def test_a_run_inside_a_task_of_the_same_cluster_does_not_wait_for_itself(mortal):
+    """Both workers are taken by nodes that wait for runs of their own."""
+
+    def outer(x):
+        inner = pipeline([node(lambda y: y + 1, "y", "z", name="inner")])
+        return DaskRunner(get_client()).run(inner, DataCatalog({"y": x}))["z"].load()
+
+    nodes = pipeline([node(outer, f"x{number}", f"z{number}", name=f"outer{number}") for number in range(4)])
+
+    result = DaskRunner(mortal).run(nodes, DataCatalog({f"x{number}": number for number in range(4)}))
+
+    assert [result[f"z{number}"].load() for number in range(4)] == [1, 2, 3, 4]
+
+
+def test_a_node_may_compute_on_the_cluster_that_it_runs_on(mortal):
+    def total(count):
+        return int(dask.array.arange(count, chunks=100).sum().compute())
+
+    nodes = pipeline([node(total, f"x{number}", f"y{number}", name=f"total{number}") for number in range(3)])
+
+    result = DaskRunner(mortal).run(nodes, DataCatalog({f"x{number}": 1000 for number in range(3)}))
+
+    assert [result[f"y{number}"].load() for number in range(3)] == [499_500] * 3

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from dask.sizeof import sizeof
-from distributed import Client, Future, KilledWorker, as_completed
+from distributed import Client, Future, KilledWorker, as_completed, rejoin, secede
 
-from penstock.errors import ClusterError, NodeError
-from penstock.graph.work import Held, opened
-from penstock.io.memory import MemoryDataset
+from penstock.errors import ClusterError
+from penstock.runner.cluster.inputs import delivered
 from penstock.runner.cluster.once import done_once
-from penstock.runner.cluster.remote import Remote
-
-if TYPE_CHECKING:
-    from penstock._typing import Data
-
-BIG_BYTES = 1_000_000
-"""A free input above this size is sent to a worker instead of riding in the graph through the scheduler."""
+from penstock.runner.cluster.suspects import suspected
 
 POLL_SECONDS = 0.05
 """How soon it is asked again whether anything runs; doubled each time, up to a second."""
@@ -32,70 +24,88 @@ def computed(
     """Futures of the keys, all of them finished; when this raises, no task of the graph runs any more.
 
     Unless tasks end with the cluster, which is closed next and kills what still runs.
+
+    Raises:
+        NodeError: A task was given up, since its workers died again and again.
+        ClusterError: The scheduler is gone, or has given up the run.
     """
-    small, kept = _scattered(client, graph)
-    with done_once(client):
-        futures: list[Future] = client.get(small, list(keys), sync=False)
+    with _aside(), delivered(client, graph) as small, done_once(client):
+        futures: list[Future] = []
         try:
-            _wait(client, futures)
+            futures = client.get(small, list(keys), sync=False)
+            _wait(client, futures, graph)
         except BaseException:
             if not ends_with_cluster:
-                _stop(client, futures, frozenset(small))
+                # Interrupted while it was sent, the graph may be there although no future is here.
+                tasks = frozenset(key for key, task in graph.items() if not hasattr(task, "value"))
+                _stop(client, futures or [Future(key, client) for key in keys], tasks)
             raise
-    del kept
     return futures
 
 
-def _scattered(client: Client, graph: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Future]]:
-    """The graph without its large data, which is on a worker, and what keeps it there."""
-    data = {key: task.value for key, task in graph.items() if hasattr(task, "value")}
-    resident = {key: remote for key, value in data.items() if (remote := _remote(client, value)) is not None}
-    big = {key: value for key, value in data.items() if key not in resident and sizeof(value) > BIG_BYTES}
-    kept: dict[str, Future] = client.scatter(big, hash=False) if big else {}
-    for key, remote in resident.items():
-        kept[key] = client.submit(_hold, remote.future, data[key].dataset.copy_mode, key=key)
-    return {key: task for key, task in graph.items() if key not in kept}, kept
+@contextlib.contextmanager
+def _aside() -> Iterator[None]:
+    """While a run inside a task waits, the task's place on its worker is free for the tasks that it waits for."""
+    try:
+        secede()
+    except (ValueError, AttributeError, KeyError):
+        # In no task, or aside already.
+        yield
+        return
+    try:
+        yield
+    finally:
+        rejoin()
 
 
-def _remote(client: Client, value: Any) -> Remote | None:
-    """What an earlier run left on this very cluster, if that is what a free input holds."""
-    deferred = getattr(getattr(value, "dataset", None), "deferred", None)
-    remote = getattr(deferred, "value", None)
-    return remote if isinstance(remote, Remote) and remote.is_on(client) else None
+def _wait(client: Client, futures: list[Future], graph: Mapping[str, Any]) -> None:
+    waiting = futures
+    while waiting:
+        for future in as_completed(waiting, loop=client.loop):
+            if future.status == "error":
+                raise _cause(client, future, graph)
+            if future.status in {"cancelled", "lost"} and client.status != "running":
+                raise ClusterError(
+                    "The connection to the scheduler is lost: it has ended, or the network is down"
+                )
+            if future.status == "cancelled":
+                raise ClusterError(
+                    f"The scheduler gave up task {future.key}; was it cancelled, or the cluster restarted?"
+                )
+        # What a worker held that died in the meantime is computed again.
+        waiting = [future for future in futures if future.status != "finished"]
 
 
-def _hold(data: Data, copy_mode: str | None) -> Held:
-    return Held(MemoryDataset(opened(data), copy_mode))
-
-
-def _wait(client: Client, futures: list[Future]) -> None:
-    for future in as_completed(futures, loop=client.loop):
-        if future.status == "error":
-            raise _cause(future)
-        if future.status != "finished":
-            raise ClusterError(
-                f"The scheduler gave up task {future.key} ({future.status}); is the cluster still up?"
-            )
-
-
-def _cause(future: Future) -> BaseException:
+def _cause(client: Client, future: Future, graph: Mapping[str, Any]) -> BaseException:
     error: BaseException = future.exception()
-    if isinstance(error, KilledWorker):
-        return NodeError(
-            f"task {error.task}", f"it may have killed its workers, the last one {error.last_worker}: {error}"
-        )
-    return error
+    return suspected(client, error, graph) if isinstance(error, KilledWorker) else error
 
 
 def _stop(client: Client, futures: list[Future], keys: frozenset[str]) -> None:
-    """Return when no worker runs any of the keys, nor will."""
+    """Return when neither the scheduler nor any worker does anything for the keys, nor will."""
+    if client.status != "running":
+        # The scheduler's end is the end of its workers.
+        return
     with contextlib.suppress(OSError, TimeoutError):
-        client.cancel(futures, force=True)
-        seconds = POLL_SECONDS
-        while any(client.run(_known, keys=keys, on_error="ignore").values()):
+        seconds, quiet = POLL_SECONDS, 0
+        # Twice, since what the scheduler has told a worker may still be on its way there.
+        while quiet < 2:  # noqa: PLR2004
+            client.cancel(futures, force=True)
+            is_busy = client.run_on_scheduler(_is_planned, keys=keys) or any(
+                client.run(_is_known, keys=keys, on_error="ignore").values()
+            )
+            quiet = 0 if is_busy else quiet + 1
             time.sleep(seconds)
-            seconds = min(1.0, 2 * seconds)
+            seconds = min(1.0, 2 * seconds) if is_busy else POLL_SECONDS
 
 
-def _known(keys: frozenset[str], dask_worker: Any) -> bool:
+def _is_planned(keys: frozenset[str], dask_scheduler: Any) -> bool:
+    tasks = (dask_scheduler.tasks.get(key) for key in keys)
+    states = {task.state for task in tasks if task is not None}
+    return bool(
+        dask_scheduler._active_graph_updates or states & {"waiting", "processing", "queued", "no-worker"}
+    )
+
+
+def _is_known(keys: frozenset[str], dask_worker: Any) -> bool:
     return not keys.isdisjoint(dask_worker.state.tasks)

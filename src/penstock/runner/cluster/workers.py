@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from distributed import Client, get_worker
@@ -63,14 +63,18 @@ def _worker() -> Any:
         return None
 
 
-@contextlib.contextmanager
-def subscribed(client: Client, handover: Handover) -> Iterator[None]:
+def subscribed(client: Client, handover: Handover) -> contextlib.AbstractContextManager[None]:
     """The handover's listener is told what workers tell, as it happens."""
     listener, topic = getattr(handover, "listener", None), getattr(handover, "topic", None)
     if listener is None or topic is None:
-        yield
-        return
-    client.subscribe_topic(topic, lambda event: listener(Event(*event[1])))
+        return contextlib.nullcontext()
+    return told(client, topic, lambda message: listener(Event(*message)))
+
+
+@contextlib.contextmanager
+def told(client: Client, topic: str, listener: Callable[[Any], None]) -> Iterator[None]:
+    """While this is open, the listener is told what workers say on the topic, on the client's loop."""
+    client.subscribe_topic(topic, lambda event: listener(event[1]))
     try:
         yield
     finally:
