@@ -81,7 +81,10 @@ class Keeper:
         if not is_complete and time.monotonic() >= self._ask_at:
             self._pause = min(LONGEST_SECONDS, 2 * self._pause)
             self._ask_at = time.monotonic() + self._pause
-            self._ask(count)
+            problem = self._ask(count)
+            # Raised here, where no local variable holds a job: a cluster that somebody holds jobs of cannot be closed.
+            if problem is not None:
+                raise NoWorkersError(problem, self._said)
         return count
 
     def said(self) -> list[str]:
@@ -105,7 +108,8 @@ class Keeper:
             elif job in self._seen:
                 self._gone.setdefault(job, time.monotonic())
 
-    def _ask(self, count: int) -> None:
+    def _ask(self, count: int) -> str | None:
+        """Ask the queue, and replace what has ended; why no worker will come, if so it is."""
         jobs = self._jobs()
         known = states(jobs)
         ended = {name: state for name, state in known.items() if state.is_over or self._is_lost(name, state)}
@@ -113,21 +117,20 @@ class Keeper:
             self._said = _each_once(_told(state, jobs[name]) for name, state in ended.items())
         has_others = count > 0 or len(ended) < len(known)
         if not self._is_ours:
-            if not has_others and not self._adapts:
-                raise NoWorkersError(self._blame(), self._said)
-            return
+            return None if has_others or self._adapts else self._blame()
         if not ended:
-            return
+            return None
         self._failed_starts += len(set(ended) - self._seen)
         is_hopeless = self._failed_starts >= MOST_FAILED_STARTS
         if not has_others and (is_hopeless or not self._seen):
-            raise NoWorkersError("All jobs ended before a worker came of them", self._said)
+            return "All jobs ended before a worker came of them"
         told = "; ".join(_each_once(map(str, ended.values())))
         if is_hopeless:
             _LOG.warning("Jobs ended: %s. No more are asked for, since no worker came of the last ones", told)
         else:
             _LOG.warning("Jobs ended: %s. As many new ones are asked for", told)
             self._cluster.sync(self._cluster.replace, list(ended))
+        return None
 
     def _is_lost(self, name: str, state: State) -> bool:
         """Whether its worker is gone for so long that Dask gives it up; for queues that are not asked."""

@@ -143,6 +143,8 @@ def watched(client: Client, keeper: Keeper, seconds: float, keys: Sequence[str])
     Raises:
         NoWorkersError: In place of what is raised when the run is ended for this reason.
     """
+    # Once before anything can be lost, to know which jobs have had a worker.
+    keeper.look()
     watch = Watch(client, keeper, seconds, keys)
     thread = threading.Thread(target=watch.run, name="penstock-watch", daemon=True)
     thread.start()
