@@ -11,6 +11,7 @@ from dask.utils import key_split
 
 from penstock.errors import InvalidNodeError, MissingInputError
 from penstock.graph import compile_pipeline
+from penstock.graph.handover import Processes
 from penstock.hooks import Hooks, create_hook_manager
 from penstock.io import CachedDataset, DataCatalog, MemoryDataset
 from penstock.pipeline import node, pipeline
@@ -209,6 +210,21 @@ def test_without_hooks_tasks_carry_none(stored, tmp_path):
 
     assert [task.kwargs for task in bare.graph.values()] == [{}]
     assert [list(task.kwargs) for task in hooked.graph.values()] == [["hooks"]]
+
+
+def test_hooks_that_travel_once_are_not_asked_for(stored, tmp_path):
+    """On a cluster a key that is asked for and has readers that are not makes Dask's scheduler drop the client on a cancel."""
+    hooks = Hooks(create_hook_manager([Recorder(Diary(tmp_path / "diary"))]))
+
+    plan = compile_pipeline(
+        pipeline([node(add_one, "a", "b", name="n")]),
+        DataCatalog({"a": 1}),
+        hooks=hooks,
+        handover=Processes(),
+    )
+
+    assert [plan.tasks[key].kind for key in plan.graph] == ["data", "call"]
+    assert [plan.tasks[key].kind for key in plan.keys] == ["call"]
 
 
 def test_dask_alone_runs_the_graph(stored):

@@ -221,7 +221,11 @@ class _Compiler:
 
     def _hooks(self) -> Hooks | TaskRef:
         """The hooks themselves, or where tasks leave this process one task that gives them, so that they travel once."""
-        return TaskRef(self._data("hooks", self.hooks)) if self._leaves else self.hooks
+        if not self._leaves:
+            return self.hooks
+        key = self._data("hooks", self.hooks)
+        self.waited_for.add(key)
+        return TaskRef(key)
 
     # How a node's task comes by its inputs
 

@@ -162,7 +162,8 @@ def _files(source: Path) -> Iterator[Path]:
 
 
 def _fingerprint(source: Path) -> str:
-    digest = hashlib.blake2b(digest_size=16)
+    # The place counts as well: a project finds its files from where its modules are.
+    digest = hashlib.blake2b(str(source).encode(), digest_size=16)
     for path in _files(source):
         if path.suffix == ".py":
             digest.update(path.relative_to(source).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
