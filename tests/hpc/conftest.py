@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -28,17 +29,21 @@ def why_no_slurm():
 
 
 @pytest.fixture(scope="session")
-def slurm(tmp_path_factory):
+def slurm():
     """The folder of a Slurm with two nodes of two processors each."""
     reason = why_no_slurm()
     if reason is not None:
         pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("slurm")
-    subprocess.run(["bash", SCRIPT, "up", folder], check=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
-        yield folder
-    subprocess.run(["bash", SCRIPT, "down", folder], check=True)
+    # Not in a folder of pytest's, which others may not enter: munge refuses such a one.
+    folder = Path(tempfile.mkdtemp(prefix="penstock-slurm-"))
+    try:
+        subprocess.run(["bash", SCRIPT, "up", folder], check=True)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
+            yield folder
+    finally:
+        subprocess.run(["bash", SCRIPT, "down", folder], check=True)
+        shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -53,6 +53,9 @@ class Keeper:
     @property
     def expected(self) -> int:
         """How many workers there should be; 0 if nobody here knows."""
+        if self._cluster is not None:
+            each = [job.worker_processes for job in self._jobs().values()]
+            return len(self._cluster.worker_spec) * max(each, default=1)
         plan = getattr(self._client.cluster, "plan", None)
         return len(plan) if plan is not None else 0
 

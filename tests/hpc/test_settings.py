@@ -1,0 +1,132 @@
+"""The section `penstock` of Dask's configuration, and the clusters that it describes on this machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import dask
+import psutil
+import pytest
+
+from penstock import DaskRunner, DataCatalog
+from penstock.errors import RunnerError
+from penstock.pipeline import node, pipeline
+from penstock.runner.cluster.settings import configured, worker_timeout
+
+LOOPBACK = {"127.0.0.1", "::1"}
+
+
+def cluster(**section):
+    return dask.config.set({"penstock.cluster": section})
+
+
+def run(runner, func):
+    return runner.run(pipeline([node(func, "x", "y")]), DataCatalog({"x": 1}))["y"].load()
+
+
+def listening(_):
+    """Where this process, the one that started it and all that that one started listen."""
+    processes = [psutil.Process(os.getppid()).parent() or psutil.Process(os.getppid())]
+    processes += processes[0].children(recursive=True)
+    connections = [each for process in processes for each in process.net_connections("tcp")]
+    return {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
+
+
+def test_nothing_is_configured_to_begin_with():
+    assert configured() is None
+    assert worker_timeout(None) == 3600
+
+
+def test_a_cluster_is_described_by_its_class_and_arguments():
+    arguments = {
+        "n-workers": 1,
+        "threads_per_worker": 1,
+        "processes": False,
+        "dashboard-address": "127.0.0.1:0",
+    }
+    with cluster(**{"class": "distributed.LocalCluster", "arguments": arguments}):
+        assert run(DaskRunner(), lambda x: x + 1) == 2
+
+
+def test_a_local_cluster_takes_arguments_from_the_configuration():
+    with cluster(arguments={"n_workers": 1, "processes": False, "dashboard_address": 0}):
+        assert run(DaskRunner(), lambda x: x + 1) == 2
+
+
+def test_variables_are_as_good_as_a_file():
+    """A batch script sets them."""
+    script = "from penstock.runner.cluster.settings import configured, worker_timeout; print(configured(), worker_timeout(None))"
+    variables = {
+        "DASK_PENSTOCK__CLUSTER__CLASS": "dask_jobqueue.SLURMCluster",
+        "DASK_PENSTOCK__CLUSTER__ADAPT": "{'maximum-jobs': 4}",
+        "DASK_PENSTOCK__WORKER_TIMEOUT_SECONDS": "60",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout == (
+        "Configured(cls='dask_jobqueue.SLURMCluster', scale={}, adapt={'maximum_jobs': 4}) 60.0\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        (
+            {"adpat": {}},
+            "penstock.cluster in Dask's configuration has adpat, which nobody reads; it takes class, ",
+        ),
+        ({"scale": 2, "adapt": {}}, "has both scale and adapt"),
+        (
+            {"class": "SLURMCluster"},
+            "penstock.cluster.class in Dask's configuration is 'SLURMCluster'; give an import path",
+        ),
+        (
+            {"arguments": [1], "scale": 1},
+            r"penstock.cluster.arguments in Dask's configuration is \[1\]; give arguments by name",
+        ),
+        ({"class": "distributed.NoCluster"}, "is distributed.NoCluster, which cannot be imported"),
+        ({"class": "dask_jobqueue.NoCluster"}, r'cannot be imported .*: pip install "penstock\[hpc\]"'),
+        ({"class": "builtins.dict"}, "is builtins.dict, which gives a dict and no cluster"),
+        (
+            {"class": "concurrent.futures.ThreadPoolExecutor", "arguments": {"rivers": 1}},
+            "concurrent.futures.ThreadPoolExecutor does not take the arguments",
+        ),
+        (
+            {
+                "arguments": {"processes": False, "n_workers": 1, "dashboard_address": 0},
+                "scale": {"rivers": 1},
+            },
+            "A local cluster cannot be scaled as penstock.cluster",
+        ),
+    ],
+)
+def test_a_section_that_makes_no_sense_is_refused(section, said):
+    with cluster(**section), pytest.raises(RunnerError, match=said):
+        run(DaskRunner(), lambda x: x)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, "soon", True])
+def test_a_time_that_makes_no_sense_is_refused(seconds):
+    with pytest.raises(
+        RunnerError, match="give the number of seconds to wait for a worker, 3600 for instance"
+    ):
+        DaskRunner(worker_timeout_seconds=seconds)
+
+
+@pytest.mark.parametrize("address", [None, ":0", 0])
+def test_a_local_cluster_listens_on_loopback_only(address):
+    """Whoever reaches a scheduler or its dashboard may run code; a port alone says nothing about who may."""
+    arguments = {} if address is None else {"dashboard_address": address}
+
+    found = run(DaskRunner(n_workers=1, threads_per_worker=1, **arguments), listening)
+
+    assert found
+    assert found <= LOOPBACK
