@@ -116,7 +116,8 @@ def _take(max_workers: int, setup: Callable[[], None] | None) -> _Pool:
     with _idle_lock:
         # Without those of which a worker was killed since the last run.
         _idle[:] = [pool for pool in _idle if not pool.executor._flags.broken]
-        found = next((pool for pool in _idle if pool.serves(max_workers, setup)), None)
+        # The one that was used last, so that the others may go when they have been idle for long.
+        found = next((pool for pool in reversed(_idle) if pool.serves(max_workers, setup)), None)
         if found is not None:
             _idle.remove(found)
             return found
