@@ -19,15 +19,25 @@ from penstock.errors import (
     MissingInputError,
     NodeDataError,
     NodeError,
+    NoWorkersError,
     OutputNotUniqueError,
     PenstockError,
     PipelineError,
     RunnerError,
     SelectionError,
     SignatureError,
+    UnfitWorkersError,
 )
 from penstock.graph import Plan, compile_pipeline
-from penstock.hooks import DatasetSpecs, NodeSpecs, PipelineSpecs, create_hook_manager, hook_impl, hook_spec
+from penstock.hooks import (
+    DatasetSpecs,
+    Hooks,
+    NodeSpecs,
+    PipelineSpecs,
+    create_hook_manager,
+    hook_impl,
+    hook_spec,
+)
 from penstock.io import (
     AbstractDataset,
     CachedDataset,
@@ -77,11 +87,13 @@ __all__ = [
     "DatasetSpecs",
     "FileDataset",
     "GroupedNodes",
+    "Hooks",
     "InvalidNodeError",
     "InvalidPipelineError",
     "JSONDataset",
     "MemoryDataset",
     "MissingInputError",
+    "NoWorkersError",
     "Node",
     "NodeDataError",
     "NodeError",
@@ -106,6 +118,7 @@ __all__ = [
     "Task",
     "TextDataset",
     "ThreadRunner",
+    "UnfitWorkersError",
     "__version__",
     "compile_pipeline",
     "create_hook_manager",

@@ -46,6 +46,7 @@ def test_local_files_do_without_fsspec(tmp_path):
         "DatasetAlreadyExistsError",
         "DatasetError",
         "DatasetNotFoundError",
+        "FileDataset",
         "JSONDataset",
         "MemoryDataset",
         "ParquetDataset",
@@ -60,4 +61,4 @@ def test_the_public_names_are_there(name):
 
 
 def test_there_are_no_other_public_names():
-    assert len(penstock.io.__all__) == 13
+    assert len(penstock.io.__all__) == 14

@@ -256,7 +256,7 @@ def test_a_deferred_value_exists_and_is_fetched_by_the_first_load_only():
     assert isinstance(elsewhere, Deferred)
     assert dataset.exists()
     assert dataset.deferred is elsewhere
-    assert "not fetched" in repr(dataset)
+    assert "not loaded" in repr(dataset)
     assert elsewhere.fetched == 0
 
     first, second = dataset.load(), dataset.load()

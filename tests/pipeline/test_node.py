@@ -468,3 +468,12 @@ def test_a_node_of_a_class_of_ones_own_travels_with_all_its_attributes():
         "mine",
         {"b": 3},
     )
+
+
+def test_a_function_that_does_not_take_the_inputs_leaves_the_node_as_it_was():
+    made = node(two, ["a", "b"], "c", name="n")
+
+    with pytest.raises(SignatureError):
+        made.func = lambda z: z
+
+    assert made.func is two

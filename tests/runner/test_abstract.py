@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
-from penstock.errors import DatasetError
+import penstock
+from penstock.errors import DatasetError, RunnerError
 from penstock.graph import Plan
 from penstock.io import DataCatalog, MemoryDataset
 from penstock.pipeline import node, pipeline
-from penstock.runner import AbstractRunner, RunResult, SequentialRunner, ThreadRunner
+from penstock.runner import AbstractRunner, ParallelRunner, RunResult, SequentialRunner, ThreadRunner
 from penstock.testing import ListDataset, RunnerContract, add_one
 
 ADD = pipeline([node(add_one, "a", "b", name="add")])
@@ -114,3 +117,71 @@ def test_plan_is_what_run_would_hand_to_dask():
 
     assert isinstance(plan, Plan)
     assert list(SequentialRunner().get(plan.graph, plan.keys)) == [2]
+
+
+SOME = pipeline([node(lambda a: a, "a", "b", name="copy")])
+
+
+@pytest.mark.parametrize("workers", ["2", [2], 1.5, float("nan"), True], ids=repr)
+@pytest.mark.parametrize("cls", [ThreadRunner, ParallelRunner])
+def test_a_number_of_workers_that_is_no_whole_number_is_refused(cls, workers):
+    with pytest.raises(RunnerError, match="max_workers is"):
+        cls(max_workers=workers)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ([node(len, "a", "b", name="n")], DataCatalog({"a": 1})),
+            r"pipeline is a list: make one with pipeline",
+        ),
+        ((SOME, {"a": 1}), r"catalog is a dict: make one with DataCatalog"),
+        ((SOME, DataCatalog), r"catalog is the class DataCatalog"),
+        (
+            (SOME, DataCatalog({"a": 1}), [object()]),
+            r"hook manager is a list: make one with create_hook_manager",
+        ),
+        (([], {}, ()), r"pipeline is a list.*catalog is a dict.*hook manager is a tuple"),
+    ],
+)
+@pytest.mark.parametrize("method", ["run", "run_only_missing", "plan"])
+def test_arguments_that_are_mixed_up_are_named_with_what_to_write(method, arguments, told):
+    """A list of plugins for a hook manager ran to the end, and no hook fired."""
+    with pytest.raises(RunnerError, match=told):
+        getattr(SequentialRunner(), method)(*arguments)
+
+
+def test_a_class_is_no_runner():
+    with pytest.raises(RunnerError, match=r"the class ThreadRunner; give one of it: ThreadRunner\(\)"):
+        penstock.run(SOME, {"a": 1}, ThreadRunner)
+
+
+class Broken(ListDataset):
+    """In memory, and of no use."""
+
+    def save(self, data):
+        raise DatasetError("it is full")
+
+
+@pytest.mark.parametrize(
+    ("catalog", "told"),
+    [
+        (DataCatalog({"a": 1, "kept": Broken()}), r"^kept: it is full"),
+        (
+            DataCatalog({"a": threading.Lock, "kept": MemoryDataset(copy_mode="deepcopy")}),
+            r"^kept: Cannot make",
+        ),
+    ],
+)
+def test_an_error_of_a_dataset_in_memory_begins_with_its_name(catalog, told):
+    """Which of a hundred datasets holds the lock?"""
+    give = pipeline(
+        [
+            node(lambda a: a() if callable(a) else a, "a", "kept", name="give"),
+            node(id, "kept", "number", name="read"),
+        ]
+    )
+
+    with pytest.raises(DatasetError, match=told):
+        SequentialRunner().run(give, catalog)

@@ -83,7 +83,15 @@ def in_memory(
 
 def is_plain(dataset: DatasetLike | None) -> bool:
     """Whether a copy mode says all of what a memory dataset does; otherwise its own `save` and `load` are called."""
-    return dataset is None or type(dataset).__name__ == "MemoryDataset"
+    return dataset is None or type(dataset).__name__ == "MemoryDataset" or is_shared_memory(dataset)
+
+
+def is_shared_memory(dataset: object) -> bool:
+    """Whether it is a dataset of Kedro's that waits for a manager, in whose process its data would be: here nobody has one."""
+    return (
+        type(dataset).__name__ == "SharedMemoryDataset"
+        and getattr(dataset, "shared_memory_dataset", None) is None
+    )
 
 
 class Checked:

@@ -30,6 +30,7 @@ from penstock.graph.steps import (
     save_streams,
 )
 from penstock.hooks import NO_HOOKS, Hooks
+from penstock.io.dataset import is_dataset_error
 from penstock.io.memory import MemoryDataset, copied
 
 if TYPE_CHECKING:
@@ -206,14 +207,18 @@ class Input:
         Args:
             value: What the graph gives; None if it does not.
         """
-        if self.is_given:
-            if isinstance(value, Held):
-                return _loaded(self.name, value.dataset)
-            return copied(value, self.copy_mode) if self.copies else value
-        if self.dataset is not None:
-            return _loaded(self.name, self.dataset)
-        catalog: Any = self.catalog
-        return catalog.load(self.name)
+        try:
+            if self.is_given:
+                if isinstance(value, Held):
+                    return value.dataset.load()
+                return copied(value, self.copy_mode) if self.copies else value
+            if self.dataset is not None:
+                return self.dataset.load()
+            catalog: Any = self.catalog
+            return catalog.load(self.name)
+        except Exception as error:
+            _raise_named(self.name, error)
+            raise
 
 
 @dataclass(eq=False, slots=True)
@@ -253,15 +258,22 @@ class Output:
 
     def give(self, data: Data, before: Data = None) -> Data:
         """What goes on in the graph; `before` is what this gave for the chunk before, if any."""
-        if self.is_saved_apart:
-            return copied(data, self.copy_mode) if self.stays and self.copies else data
+        try:
+            if self.is_saved_apart:
+                return copied(data, self.copy_mode) if self.stays and self.copies else data
+            return self._kept(data, before)
+        except Exception as error:
+            _raise_named(self.name, error)
+            raise
+
+    def _kept(self, data: Data, before: Data) -> Data:
         if self.catalog is not None:
             self.catalog.save(self.name, data)
             if not self.stays:
                 return None
         if data is None:
             raise DatasetError(
-                f"{self.name}: node returned None, which cannot be saved; return data, or declare no output"
+                "the node returned None, which cannot be saved; return data, or declare no output"
             )
         if self.dataset is not None:
             return _held(before.dataset if before is not None else self.dataset, data)
@@ -370,10 +382,9 @@ class AsyncCall(Call):
         return [given[each.name] for each in self.outputs]
 
 
-def _loaded(name: str, dataset: DatasetLike) -> Data:
-    try:
-        return dataset.load()
-    except DatasetError as error:
+def _raise_named(name: str, error: Exception) -> None:
+    """Raise a dataset's error with the dataset's name in front, as a catalog does, unless a catalog has."""
+    if is_dataset_error(error) and not str(error).startswith(f"{name}: "):
         raise DatasetError(f"{name}: {error}") from error
 
 

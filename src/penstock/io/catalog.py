@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import CannotSendError, DatasetAlreadyExistsError, DatasetError, DatasetNotFoundError
-from penstock.io.dataset import is_dataset
+from penstock.io.dataset import is_dataset, is_dataset_error
 from penstock.io.memory import MemoryDataset
 from penstock.sending import why_not_sendable
 
@@ -251,14 +251,9 @@ def _named(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not _is_dataset_error(error):
+        if not is_dataset_error(error):
             raise
         raise DatasetError(f"{name}: {error}") from error
-
-
-def _is_dataset_error(error: Exception) -> bool:
-    # By name, so that the errors of Kedro's datasets count without Kedro.
-    return any(cls.__name__ == DatasetError.__name__ for cls in type(error).__mro__)
 
 
 def _as_dataset(thing: Any) -> DatasetLike:

@@ -148,12 +148,22 @@ class AbstractDataset(ABC):
 
     def __repr__(self) -> str:
         name = f"{type(self).__module__}.{type(self).__qualname__}"
-        described = self._describe()
+        try:
+            described = self._describe()
+        except Exception as error:  # noqa: BLE001 - an error about the dataset shows it, and must not be hidden
+            described, problem = None, f"it raised {type(error).__name__}: {error}"
+        else:
+            problem = f"it returned: {type(described).__name__}"
         if not isinstance(described, dict):
-            _LOG.warning("%s._describe() must return a dict, it returned: %s", name, type(described).__name__)
+            _LOG.warning("%s._describe() must return a dict, %s", name, problem)
             described = {}
         shown = ", ".join(f"{key}={value!r}" for key, value in described.items() if value is not None)
         return self._hide(f"{name}({shown})")
+
+
+def is_dataset_error(error: BaseException) -> bool:
+    """Whether a dataset could not be loaded or saved; by name, so that the errors of Kedro's datasets count without Kedro."""
+    return any(cls.__name__ == DatasetError.__name__ for cls in type(error).__mro__)
 
 
 def is_dataset(thing: object) -> TypeGuard[DatasetLike]:

@@ -199,7 +199,7 @@ class MemoryDataset(AbstractDataset):
 
     def _shown(self) -> str | None:
         if self._deferred is not None:
-            return "<not fetched yet>"
+            return "<not loaded yet>"
         return None if self._data is _NOTHING else f"<{type(self._data).__name__}>"
 
     def __getstate__(self) -> dict[str, Any]:

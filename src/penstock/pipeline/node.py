@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from penstock.errors import InvalidNodeError, NodeDataError
+from penstock.errors import InvalidNodeError, NodeDataError, SignatureError
 from penstock.pipeline.forms import Names, check_datasets, copied, flat, mapped, sort_key
 from penstock.pipeline.outputs import by_dataset, streams
 from penstock.pipeline.signature import bound_order, function_name, identity, inner_name
@@ -90,9 +90,14 @@ class Node:
 
     @func.setter
     def func(self, func: Callable[..., Data]) -> None:
+        before = self._func
         self._func = func
+        try:
+            self._order_inputs()
+        except SignatureError:
+            self._func = before
+            raise
         self._name = None
-        self._order_inputs()
 
     @property
     def name(self) -> str:

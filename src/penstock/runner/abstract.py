@@ -21,7 +21,7 @@ from penstock.graph.compile import check_inputs, compile_pipeline, is_cached
 from penstock.graph.failures import CarriedError, unpacked
 from penstock.graph.handover import Handover, Listener, SameProcess
 from penstock.graph.keys import new_run
-from penstock.graph.part import is_plain
+from penstock.graph.part import is_plain, is_shared_memory
 from penstock.graph.policy import checked_policies, policies_by_node
 from penstock.graph.steps import forget, wrapped
 from penstock.graph.work import Held, opened
@@ -29,7 +29,7 @@ from penstock.hooks import Hooks
 from penstock.io.memory import Deferred, MemoryDataset
 from penstock.io.secrecy import without_secret_options, without_url_secrets
 from penstock.runner.missing import missing_outputs, only_missing, resume_nodes
-from penstock.runner.preflight import check_can_be_sent
+from penstock.runner.preflight import check_arguments, check_can_be_sent
 from penstock.runner.progress import Progress
 from penstock.runner.result import RunResult
 
@@ -95,6 +95,7 @@ class AbstractRunner:
             NodeError: A failure that could not come home as the exception that it was.
             Exception: What a node, dataset or hook raised, with a note of where.
         """
+        check_arguments(pipeline, catalog, hook_manager)
         by_node = policies_by_node(pipeline.nodes, {**self.policies, **checked_policies(policies)})
         if only_missing_outputs:
             pipeline = only_missing(pipeline, catalog, self._log)
@@ -111,6 +112,7 @@ class AbstractRunner:
 
         A memory dataset that holds data exists. Arguments and errors are those of `run`.
         """
+        check_arguments(pipeline, catalog, hook_manager)
         by_node = policies_by_node(pipeline.nodes, self.policies)
         return self._run(missing_outputs(pipeline, catalog), catalog, hook_manager, run_id, by_node)
 
@@ -120,6 +122,7 @@ class AbstractRunner:
         Raises:
             MissingInputError: Free inputs that the catalog lacks.
         """
+        check_arguments(pipeline, catalog, hook_manager)
         plan = self._compile(pipeline, catalog, Hooks(hook_manager), None, self.handover())
         return with_policies(plan, policies_by_node(pipeline.nodes, self.policies))
 
@@ -305,6 +308,11 @@ def checked_workers(max_workers: int | None) -> int:
     """
     if max_workers is None:
         return default_workers()
+    given: object = max_workers
+    if not isinstance(given, int) or isinstance(given, bool):
+        raise RunnerError(
+            f"max_workers is {max_workers!r}, not a whole number; give at least 1, or leave it out"
+        )
     if max_workers < 1:
         raise RunnerError(
             f"max_workers is {max_workers}; give at least 1, or leave it out for one a processor"
@@ -322,6 +330,10 @@ def _give_back(plan: Plan, values: list[Deferred], catalog: CatalogLike) -> None
     """Put the outputs in memory, which stand first among the values, into the catalog's datasets."""
     for name, value in zip(plan.outputs, values, strict=False):
         dataset = catalog[name]
+        if is_shared_memory(dataset):
+            # The catalog makes a dataset of its own kind of what is not one.
+            catalog[name] = opened(value.fetch())
+            continue
         if isinstance(dataset, MemoryDataset) and is_plain(dataset):
             dataset.defer(Opened(value))
             continue

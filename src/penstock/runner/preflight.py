@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from penstock.errors import CannotSendError
+from penstock.errors import CannotSendError, RunnerError
 from penstock.graph.compile import is_cached
 from penstock.graph.steps import wrapped
 from penstock.sending import why_not_sendable
@@ -12,6 +12,31 @@ from penstock.sending import why_not_sendable
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, DatasetLike, PipelineLike
     from penstock.hooks import Hooks
+
+
+def check_arguments(pipeline: Any, catalog: Any, hook_manager: Any) -> None:
+    """Check that the arguments of `run` are what they are called, since what is mixed up fails late and tells little.
+
+    Raises:
+        RunnerError: Names all that are something else; nothing has run.
+    """
+    problems = []
+    if isinstance(pipeline, type) or not hasattr(pipeline, "grouped_nodes"):
+        problems.append(f"the pipeline is {_kind(pipeline)}: make one with pipeline([...])")
+    if isinstance(catalog, type) or not hasattr(catalog, "load"):
+        problems.append(
+            f"the catalog is {_kind(catalog)}: make one with DataCatalog({{...}}), or call penstock.run"
+        )
+    if hook_manager is not None and not hasattr(hook_manager, "hook"):
+        problems.append(
+            f"the hook manager is {_kind(hook_manager)}: make one with create_hook_manager([...]), or call penstock.run"
+        )
+    if problems:
+        raise RunnerError("; ".join(problems))
+
+
+def _kind(thing: object) -> str:
+    return f"the class {thing.__name__}" if isinstance(thing, type) else f"a {type(thing).__name__}"
 
 
 def check_can_be_sent(pipeline: PipelineLike, catalog: CatalogLike, hooks: Hooks) -> None:

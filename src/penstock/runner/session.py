@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from penstock.errors import RunnerError
 from penstock.graph.keys import new_run
 from penstock.hooks import create_hook_manager
 from penstock.io.catalog import DataCatalog
@@ -42,6 +43,8 @@ def run(  # noqa: PLR0913 - all that a run can be given
         TypeError: A hook was given as a class.
         Exception: What `AbstractRunner.run` raises, or a hook.
     """
+    if isinstance(runner, type):
+        raise RunnerError(f"The runner is the class {runner.__name__}; give one of it: {runner.__name__}()")
     runner = runner or SequentialRunner()
     manager = create_hook_manager(hooks)
     run_id = run_id or new_run()

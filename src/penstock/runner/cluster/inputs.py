@@ -87,9 +87,10 @@ class _Sender:
 
     def close(self) -> None:
         """Leave nothing of it on the cluster."""
-        with contextlib.suppress(Exception):
-            for name in self._sent:
-                Variable(name, self._client).delete()
+        if self._client.status == "running":
+            with contextlib.suppress(Exception):
+                for name in self._sent:
+                    Variable(name, self._client).delete()
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,9 @@ def done_once(client: Client) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(Exception):
-            client.run_on_scheduler(_leave, name=name)
+        if client.status == "running":
+            with contextlib.suppress(Exception):
+                client.run_on_scheduler(_leave, name=name)
 
 
 class Once(SchedulerPlugin):  # type: ignore[misc]  # distributed ships no types

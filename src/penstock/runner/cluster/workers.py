@@ -80,8 +80,9 @@ def told(client: Client, topic: str, listener: Callable[[Any], None]) -> Iterato
     finally:
         # The scheduler keeps the events of a topic for ever, unless somebody removes it, and the subscription with it:
         # `unsubscribe_topic` takes another way there, and would make the topic anew when it comes second.
-        with contextlib.suppress(Exception):
-            client.run_on_scheduler(_forget_topic, topic=topic)
+        if client.status == "running":
+            with contextlib.suppress(Exception):
+                client.run_on_scheduler(_forget_topic, topic=topic)
         # Nor does the client forget the listener, which knows the catalog with all that it holds.
         getattr(client, "_event_handlers", {}).pop(topic, None)
 
