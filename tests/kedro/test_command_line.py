@@ -1,0 +1,139 @@
+"""`kedro run` with each of our runners, as its users call it, on a project that is not installed."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import pytest
+
+from tests.kedro.conftest import Project
+
+RUNNERS = ["SequentialRunner", "ThreadRunner", "ParallelRunner", "DaskRunner"]
+
+
+@pytest.fixture(params=RUNNERS)
+def run(request):
+    """`kedro run` with one of our runners; `DaskRunner` uses a cluster that is there already."""
+    given = [request.getfixturevalue("cluster").argument] if request.param == "DaskRunner" else []
+
+    def run(project, *arguments, fails=False):
+        return project.run(request.param, *given, *arguments, fails=fails)
+
+    return run
+
+
+def end(project):
+    return json.loads(project.read("data/end.json"))["checked"]
+
+
+def versions(project, name):
+    return sorted(path.name for path in (project.path / "data" / name).iterdir())
+
+
+def before(notes):
+    """The nodes that ran."""
+    return [note.split()[1] for note in notes if note.startswith("before ")]
+
+
+def test_values_and_hooks_are_those_of_kedros_sequential_runner(run, project, finished):
+    """Each hook of each node and dataset fires as often, with the same arguments; only the order between datasets is free."""
+    printed = run(project)
+
+    assert project.notes() == finished.notes()
+    assert end(project) == end(finished) == 2 * (2 * 6 + 3)
+    assert "Completed node end (10 of 10)" in printed
+    for report in ("south_report.json", "both.json"):
+        assert versions(project, report) == versions(project, "north_report.json"), "one version for a run"
+
+
+@pytest.fixture(scope="module")
+def failed(template, tmp_path_factory):
+    """The project after a failed run by Kedro itself, and what it printed."""
+    folder = tmp_path_factory.mktemp("failed") / "door"
+    return break_down(
+        Project(shutil.copytree(template, folder)), lambda project: project.kedro("run", fails=True)
+    )
+
+
+def break_down(project, run):
+    project.write("conf/base/parameters.yml", "{scale: 2, site: {offset: 0}, most: 29}")
+    printed = run(project)
+    return project.notes(), printed
+
+
+def test_a_failure_is_the_nodes_own_and_the_log_says_where_to_resume(run, project, failed):
+    expected_notes, expected = failed
+
+    notes, printed = break_down(project, lambda project: run(project, fails=True))
+
+    assert "ValueError: the drain is blocked at 30" in printed
+    assert hint(printed) == hint(expected)
+    assert [note for note in notes if "fail" in note or "error" in note] == [
+        "error stop the drain is blocked at 30",
+        "pipeline failed ValueError",
+    ]
+    assert [note for note in expected_notes if note not in notes] == []
+    assert not (project.path / "data" / "end.json").exists()
+
+
+def hint(printed):
+    """The nodes to resume from. A sequential run stops at once, others may have finished more."""
+    (names,) = re.findall(r'--from-nodes "([^"]*)"', printed)
+    return names
+
+
+def test_it_resumes_where_it_is_told(run, finished):
+    finished.notes()
+    finished.write(
+        "conf/base/catalog.yml", finished.read("conf/base/catalog.yml").replace("end.json", "new.json")
+    )
+
+    run(finished, "--from-nodes=stop")
+
+    assert before(finished.notes()) == ["end", "stop"]
+    assert json.loads(finished.read("data/new.json")) == {"checked": 30}
+
+
+def test_only_missing_outputs_are_made(run, finished, kedros_choice):
+    (finished.path / "data" / "end.json").unlink()
+    finished.notes()
+
+    printed = run(finished, "--only-missing-outputs")
+
+    assert before(finished.notes()) == kedros_choice
+    assert end(finished) == 30
+    assert re.search(r"Skipped: .*north\.report", printed)
+
+
+@pytest.fixture(scope="module")
+def kedros_choice(ran, tmp_path_factory):
+    """The nodes that Kedro itself runs when one output is missing."""
+    project = Project(shutil.copytree(ran, tmp_path_factory.mktemp("choice") / "door"))
+    (project.path / "data" / "end.json").unlink()
+    project.notes()
+    project.kedro("run", "--only-missing-outputs")
+    return before(project.notes())
+
+
+def test_parts_are_chosen_by_tags_and_namespaces_and_parameters_are_given(run, finished):
+    finished.notes()
+
+    run(finished, "--tags=sum", "--namespaces=south", "--params=site.offset=5,scale=1", "--async")
+
+    assert before(finished.notes()) == ["south.total"]
+
+
+def test_the_version_that_is_asked_for_is_loaded(run, finished):
+    """`both` has two versions; the next node gets the older one when told so."""
+    (older,) = versions(finished, "both.json")
+    newer = finished.path / "data" / "both.json" / "2999-01-01T00.00.00.000Z" / "both.json"
+    newer.parent.mkdir()
+    newer.write_text("1000")
+
+    run(finished, "--from-nodes=stop", f"--load-versions=both:{older}")
+    first = end(finished)
+    run(finished, "--from-nodes=stop")
+
+    assert (first, end(finished)) == (30, 1000)
