@@ -19,7 +19,7 @@ from distributed import Client, LocalCluster
 
 from penstock import DaskRunner
 from penstock.errors import ClusterError, DatasetError, NodeError, RunnerError
-from penstock.io import DataCatalog
+from penstock.io import DataCatalog, MemoryDataset
 from penstock.pipeline import node, pipeline
 from penstock.testing import add_one, fail
 
@@ -367,3 +367,36 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         print("interrupted", flush=True)
 """
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="Dask asks for such a value again and again; whether to look at every value is undecided",
+)
+def test_a_value_that_cannot_travel_to_its_reader_ends_the_run():
+    """A lock is found out by its copy; what is handed over as it is, or copies well, is found out by nobody."""
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        catalog = DataCatalog({"lock": MemoryDataset(copy_mode="assign")})
+        nodes = pipeline(
+            [
+                node(threading.Lock, None, "lock", name="make"),
+                *[node(lambda lock: time.sleep(0.5), "lock", None, name=f"use_{k}") for k in range(4)],
+            ]
+        )
+        errors = []
+
+        def run():
+            try:
+                DaskRunner(client).run(nodes, catalog)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the run has ended
+                errors.append(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        thread.join(8)
+
+        assert errors
+        assert "make" in str(errors[0])
