@@ -20,6 +20,7 @@ from distributed import Client
 from penstock import DaskRunner, DataCatalog, TextDataset
 from penstock.errors import NodeError, NoWorkersError, RunnerError
 from penstock.pipeline import node, pipeline
+from penstock.runner.cluster.jobs import renewing
 from tests.hpc.conftest import until
 
 pytestmark = pytest.mark.slurm
@@ -245,6 +246,20 @@ class TestJobsThatNeverStart:
             "2 times: a job that the queue did not take (sbatch: error: invalid partition specified: nowhere; "
             "sbatch: error: Batch job submission failed: Invalid partition name specified)"
         ) in str(raised.value)
+
+    def test_a_cluster_closes_although_somebody_holds_a_job_that_was_refused(self, slurm, tmp_path):
+        """Dask asserts that each job is closed, and `dask_jobqueue` does not say so: an error's traceback is enough to hold one."""
+        jobs = pytest.importorskip("dask_jobqueue")
+        options = {"dashboard_address": "127.0.0.1:0"}
+        fixed = {"cores": 1, "memory": "500MB", "interface": "lo", "local_directory": str(tmp_path)}
+        cluster = renewing(jobs.SLURMCluster)(**fixed, queue="nowhere", scheduler_options=options)
+        cluster.scale(1)
+        until(lambda: any(job.failure for job in cluster.workers.values()), 20)
+        held = list(cluster.workers.values())
+
+        cluster.close()
+
+        assert "invalid partition" in held[0].failure
 
     def test_a_job_that_waits_for_ever(self, configured, queue):
         with configured(scale=1, queue="closed"), pytest.raises(NoWorkersError) as raised:
