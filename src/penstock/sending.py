@@ -89,12 +89,22 @@ def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
         yield "partial function", thing.func
         for value in (*thing.args, *thing.keywords.values()):
             yield "partial argument", value
-    for name, part in getattr(thing, "__dict__", {}).items():
+    for name, part in _state(thing).items():
         yield f"attribute {name!r}", part
     for cls in type(thing).__mro__:
         for name in _slots(cls):
             if hasattr(thing, name):
                 yield f"attribute {name!r}", getattr(thing, name)
+
+
+def _state(thing: Any) -> dict[str, Any]:
+    """The attributes that would travel: a class may leave some behind."""
+    attributes: dict[str, Any] = getattr(thing, "__dict__", {})
+    if hasattr(type(thing), "__getstate__"):
+        with contextlib.suppress(Exception):
+            state = thing.__getstate__()
+            return state if isinstance(state, dict) else attributes
+    return attributes
 
 
 def _slots(cls: type) -> tuple[str, ...]:

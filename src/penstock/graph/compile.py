@@ -31,7 +31,7 @@ from dask.sizeof import sizeof
 from penstock.errors import InvalidNodeError, MissingInputError
 from penstock.graph.handover import Handover, SameProcess
 from penstock.graph.keys import new_run, task_key
-from penstock.graph.part import in_memory, is_plain, part_of
+from penstock.graph.part import copy_mode_of, in_memory, is_plain, part_of
 from penstock.graph.plan import Plan, TaskInfo
 from penstock.graph.steps import Context, wrapped
 from penstock.graph.work import (
@@ -56,6 +56,9 @@ if TYPE_CHECKING:
 
 INLINE_BYTES = 10_000
 """A free input in memory up to this size travels inside each task that reads it; a larger one is a task of its own."""
+
+PARAMETER_BYTES = 100_000
+"""The same for parameters: hundreds of numbers and texts, which are counted at some 80 bytes each and travel in 10."""
 
 
 def compile_pipeline(
@@ -276,7 +279,8 @@ class _Compiler:
     def _free(self, name: str, dataset: DatasetLike | None) -> tuple[Input, str | None]:
         """A free input in memory: it goes with the task, or once into the graph if it is large and has far to go."""
         dataset = MemoryDataset() if dataset is None else dataset
-        if not self._leaves or _bytes(dataset) <= INLINE_BYTES:
+        limit = PARAMETER_BYTES if name == "parameters" or name.startswith("params:") else INLINE_BYTES
+        if not self._leaves or _bytes(dataset) <= limit:
             return Input(name, dataset=dataset), None
         if name not in self.free:
             self.free[name] = self._data(name, Held(dataset))
@@ -336,7 +340,7 @@ class _Compiler:
         entry = self.entries.get(name)
         if entry is None:
             dataset = self.catalog.get(name)
-            place, copy_mode = _place(dataset), _copy_mode(dataset)
+            place, copy_mode = _place(dataset), copy_mode_of(dataset)
             if dataset is not None and place is _Place.MEMORY:
                 dataset = in_memory(name, dataset, self.catalog, leaves_process=self._leaves)
             elif place is _Place.CACHED and self._leaves:
@@ -384,14 +388,9 @@ def is_cached(dataset: DatasetLike | None) -> bool:
     return any(cls.__name__ == "CachedDataset" for cls in type(dataset).__mro__)
 
 
-def _copy_mode(dataset: DatasetLike | None) -> str | None:
-    mode: str | None = getattr(dataset, "copy_mode", None) or getattr(dataset, "_copy_mode", None)
-    return mode
-
-
 def _bytes(dataset: DatasetLike | None) -> int:
     """About how large the data is that a memory dataset holds; data that is not here yet is large."""
     if getattr(dataset, "deferred", None) is not None:
-        return INLINE_BYTES + 1
+        return PARAMETER_BYTES + 1
     size: int = sizeof(getattr(dataset, "_data", dataset))
     return size

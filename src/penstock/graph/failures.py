@@ -30,6 +30,10 @@ class CarriedError(Exception):
         super().__init__(task, payload, text)
         self.task, self.payload, self.text = task, payload, text
 
+    def __repr__(self) -> str:
+        # Dask logs it when a task fails; the payload is thousands of bytes that nobody can read.
+        return f"{type(self).__name__}({self.task!r})"
+
     def __str__(self) -> str:
         # Dask puts another exception in the place of one whose text is longer than 10,000 characters.
         return f"{self.task} failed:\n{self.text[-TEXT_LENGTH:]}"

@@ -39,3 +39,9 @@ def _local_name_first(name: str) -> str:
     namespace, _, local = name.rpartition(".")
     written = f"{_ODD.sub('_', local)}@{_ODD.sub('_', namespace)}" if namespace else _ODD.sub("_", local)
     return written[:MAX_NAME_LENGTH]
+
+
+def told(key: str) -> str:
+    """A task in words for an error: `node split_data@data_science`, `load:companies`."""
+    name = key.strip("()").partition("-")[0]
+    return name if ":" in name else f"node {name}"

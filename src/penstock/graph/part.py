@@ -94,6 +94,12 @@ def is_shared_memory(dataset: object) -> bool:
     )
 
 
+def copy_mode_of(dataset: DatasetLike | None) -> str | None:
+    """How a memory dataset copies its data, ours or Kedro's; None if the data decides."""
+    mode: str | None = getattr(dataset, "copy_mode", None) or getattr(dataset, "_copy_mode", None)
+    return mode
+
+
 class Checked:
     """A memory dataset whose catalog checks what is saved and loaded, also where it is handed over in the graph.
 

@@ -95,6 +95,9 @@ class Plan:
     def __str__(self) -> str:
         return "\n".join(self._lines())
 
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:  # noqa: FBT001 - what a notebook calls
+        printer.text(str(self))
+
     def _lines(self) -> Iterator[str]:
         kinds = Counter(task.kind for task in self.tasks.values())
         counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))

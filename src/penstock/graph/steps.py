@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from penstock.errors import DatasetError
 from penstock.graph.compact import reduced
 
 if TYPE_CHECKING:
@@ -162,3 +163,12 @@ def _replacements(node: NodeLike, answers: Iterable[Any] | None) -> dict[str, Da
             )
         replacements.update(answer)
     return replacements
+
+
+def raise_named(name: str, error: Exception) -> None:
+    """Raise a dataset's error with the dataset's name in front, as a catalog does, unless a catalog has.
+
+    One of a class of its own stays what it is: that of Kedro's validators says which dataset it is about.
+    """
+    if type(error).__name__ == DatasetError.__name__ and not str(error).startswith(f"{name}: "):
+        raise DatasetError(f"{name}: {error}") from error

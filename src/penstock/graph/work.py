@@ -25,16 +25,20 @@ from penstock.graph.steps import (
     forget,
     load_at_once,
     load_dataset,
+    raise_named,
     save_at_once,
     save_dataset,
     save_streams,
 )
 from penstock.hooks import NO_HOOKS, Hooks
-from penstock.io.dataset import is_dataset_error
 from penstock.io.memory import MemoryDataset, copied
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data, DatasetLike, NodeLike
+
+
+MOST_NAMES = 12
+"""How many inputs an error names; a node may have thousands."""
 
 
 class Several(tuple[Any, ...]):
@@ -217,7 +221,7 @@ class Input:
             catalog: Any = self.catalog
             return catalog.load(self.name)
         except Exception as error:
-            _raise_named(self.name, error)
+            raise_named(self.name, error)
             raise
 
 
@@ -263,7 +267,7 @@ class Output:
                 return copied(data, self.copy_mode) if self.stays and self.copies else data
             return self._kept(data, before)
         except Exception as error:
-            _raise_named(self.name, error)
+            raise_named(self.name, error)
             raise
 
     def _kept(self, data: Data, before: Data) -> Data:
@@ -302,7 +306,9 @@ class Call(Work):
     kind = "call"
 
     def __str__(self) -> str:
-        return f"node {self.node.name!r} (inputs: {', '.join(self.node.inputs) or 'none'})"
+        names = self.node.inputs
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        return f"node {self.node.name!r} (inputs: {', '.join(names[:MOST_NAMES]) or 'none'}{more})"
 
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds]:
         """What the node made, as it goes on in the graph."""
@@ -380,12 +386,6 @@ class AsyncCall(Call):
         output_by_name = {each.name: each for each in self.outputs}
         given = save_at_once(lambda name, data: output_by_name[name].give(data), outputs, self.node, hooks)
         return [given[each.name] for each in self.outputs]
-
-
-def _raise_named(name: str, error: Exception) -> None:
-    """Raise a dataset's error with the dataset's name in front, as a catalog does, unless a catalog has."""
-    if is_dataset_error(error) and not str(error).startswith(f"{name}: "):
-        raise DatasetError(f"{name}: {error}") from error
 
 
 def _held(dataset: DatasetLike, data: Data) -> Held:

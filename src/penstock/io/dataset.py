@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeGuard, TypeVar
 
 from penstock.errors import DatasetError
-from penstock.io.secrecy import hide_in_error, without_url_secrets
+from penstock.io.secrecy import hide_in_error, without_secret_options, without_url_secrets
 
 if TYPE_CHECKING:
     from penstock._typing import Data, DatasetLike
@@ -157,7 +157,8 @@ class AbstractDataset(ABC):
         if not isinstance(described, dict):
             _LOG.warning("%s._describe() must return a dict, %s", name, problem)
             described = {}
-        shown = ", ".join(f"{key}={value!r}" for key, value in described.items() if value is not None)
+        told = without_secret_options({key: value for key, value in described.items() if value is not None})
+        shown = ", ".join(f"{key}={value!r}" for key, value in told.items())
         return self._hide(f"{name}({shown})")
 
 

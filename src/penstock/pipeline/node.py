@@ -231,7 +231,7 @@ class Node:
             return self._taken_apart(result, outputs)
         except Exception as error:
             # The traceback is shown where the error ends up; here the log only says which node it was.
-            _LOG.error("Node %s failed with error:\n%s", self._text(), error)
+            _LOG.error("Node %s failed with error:\n%s: %s", self._text(), type(error).__name__, error)
             raise
 
     def _call(self, inputs: Any) -> Data:

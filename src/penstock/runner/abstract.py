@@ -262,7 +262,9 @@ class AbstractRunner:
         names = resume_nodes(pipeline, catalog, finished)
         if names:
             self._log.warning(
-                'To resume where the run failed, run from these nodes: --from-nodes "%s"', ",".join(names)
+                'To resume where the run failed: --from-nodes "%s", in Python pipeline.from_nodes(%s)',
+                ",".join(names),
+                ", ".join(f'"{name}"' for name in names),
             )
 
     # How it is shown

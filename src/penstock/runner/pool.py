@@ -19,6 +19,7 @@ import loky
 from loky.process_executor import BrokenProcessPool
 
 from penstock.errors import NodeError
+from penstock.graph.keys import told
 from penstock.graph.shared_memory import remove_rooms_of
 
 IDLE_SECONDS = 30.0
@@ -72,8 +73,8 @@ class Lease:
             self._key_by_task.pop(task, None)
 
     def unfinished(self) -> list[str]:
-        """The keys of the tasks that have not come back with a result."""
-        return sorted(self._key_by_task.values())
+        """The tasks that have not come back with a result, in words."""
+        return sorted(map(told, self._key_by_task.values()))
 
     def wait(self) -> None:
         """Return when none of the tasks runs any more."""
@@ -99,7 +100,7 @@ def leased(max_workers: int, setup: Callable[[], None] | None = None) -> Iterato
     except BrokenProcessPool as error:
         pool.executor.shutdown(kill_workers=True)
         raise NodeError(
-            f"one of the tasks {', '.join(lease.unfinished())}",
+            f"one of {', '.join(lease.unfinished())}",
             f"the worker process died ({_first_line(error)}); it may have been killed for want of memory",
         ) from error
     except Exception:

@@ -54,6 +54,15 @@ class RunResult(dict[str, Any]):
         self.run_id = run_id
         self.seconds = seconds
 
+    def __missing__(self, name: str) -> Any:
+        made = self.producers.get(name)
+        told = (
+            f"node {made!r} made it for other nodes; the catalog has it if it is stored"
+            if made
+            else "no node made it"
+        )
+        raise KeyError(f"{name} is no output of the pipeline: {told}. Outputs: {', '.join(self) or 'none'}")
+
     def timetable(self) -> str:
         """Where the time went, to print: a line for each node in the order of their starts, and the total.
 

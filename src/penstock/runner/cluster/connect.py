@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import inspect
 import logging
+import multiprocessing
 import socket
 import time
 from collections.abc import Mapping
@@ -115,6 +116,11 @@ def _started(arguments: Mapping[str, Any], stack: contextlib.ExitStack) -> Clien
     """
     if importlib.util.find_spec("bokeh") is None and arguments.get("dashboard_address"):
         raise ClusterError('The dashboard needs the package bokeh: pip install "penstock[dashboard]"')
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise ClusterError(
+            "A local cluster was asked for while one of its workers was starting: the script runs again in each worker. "
+            'Put what starts the run under `if __name__ == "__main__":`'
+        )
     with ThreadPoolExecutor(1, initializer=block_interrupts) as thread:
         starting = thread.submit(_start, arguments)
         try:
