@@ -6,11 +6,13 @@ be the same code: a worker of a cluster outlives many a change to the project.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import importlib
 import importlib.util
 import io
 import logging.config
+import shutil
 import sys
 import tempfile
 import threading
@@ -32,8 +34,11 @@ MOST_BYTES = 20_000_000
 _INSTALLED = {"site-packages", "dist-packages"}
 _LEFT_OUT = {"__pycache__", ".ipynb_checkpoints"}
 
+_placed: dict[str, str] = {}
+"""The fingerprint of the source that each package is imported from in this process."""
+
 _entered: dict[str, str] = {}
-"""The fingerprint of each package's source, as this process has it."""
+"""The same, for the packages whose settings and logging this process has as well."""
 _lock = threading.RLock()
 
 
@@ -82,12 +87,13 @@ class Project:
                 return
             self.make_importable()
             try:
-                framework.configure_project(self.package)
+                importlib.import_module(self.package)
             except ImportError as error:
                 raise ClusterError(
                     f"A worker cannot import the project's package {self.package!r} ({error}). "
                     "Install there what the project needs, or the project itself"
                 ) from error
+            framework.configure_project(self.package)
             self._configure_logging()
             _entered[self.package] = self.fingerprint
 
@@ -105,13 +111,14 @@ class Project:
     def make_importable(self) -> None:
         """Have the package found in its source, in place of an older one."""
         with _lock:
-            if not self.fingerprint or _entered.get(self.package) == self.fingerprint:
+            if not self.fingerprint or _placed.get(self.package) == self.fingerprint:
                 return
             folder = str(self._folder())
             if folder in sys.path:
                 sys.path.remove(folder)
             sys.path.insert(0, folder)
             _forget_modules(self.package)
+            _placed[self.package] = self.fingerprint
 
     def _folder(self) -> Path:
         """Where the source is on this machine: where the driver has it, or unpacked."""
@@ -119,6 +126,7 @@ class Project:
         if not self.archive or (source.is_dir() and _fingerprint(source) == self.fingerprint):
             return source
         folder = Path(tempfile.mkdtemp(prefix=f"penstock-{self.package}-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
         with zipfile.ZipFile(io.BytesIO(self.archive)) as archive:
             archive.extractall(folder)
         return folder
@@ -141,7 +149,7 @@ def current_project() -> Project | None:
     source = Path(found.submodule_search_locations[0]).resolve().parents[package.count(".")]
     fingerprint = "" if _INSTALLED.intersection(source.parts) else _fingerprint(source)
     # Workers that are threads of this process have what they need.
-    _entered[package] = fingerprint
+    _placed[package] = _entered[package] = fingerprint
     return Project(package, str(source), fingerprint, dict(framework.LOGGING.data))
 
 

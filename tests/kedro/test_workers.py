@@ -1,0 +1,190 @@
+"""What workers know of a project: its package, though it is not installed, its newest code, its settings, its logging."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+
+@pytest.fixture
+def on_cluster(cluster):
+    def run(project, *arguments, fails=False):
+        return project.run("DaskRunner", cluster.argument, *arguments, fails=fails)
+
+    return run
+
+
+def end(project):
+    return json.loads(project.read("data/end.json"))["checked"]
+
+
+def change(project, old, new):
+    place = "src/door/gauges.py"
+    text = project.read(place)
+    assert old in text
+    project.write(place, text.replace(old, new))
+
+
+def test_a_worker_that_has_run_the_project_before_runs_the_code_as_it_is_now(on_cluster, project):
+    """Python imports a module once, and a cluster outlives many a change: without care, the old code runs and nobody knows."""
+    on_cluster(project)
+    before = end(project)
+
+    change(project, "self.scale * drops", "self.scale * drops * 10")
+    on_cluster(project)
+
+    assert (before, end(project)) == (30, 2 * (10 * 2 * 6 + 3))
+
+
+def test_workers_that_do_not_see_the_projects_folder_get_its_source(on_cluster, project):
+    """As if they were on another machine: the driver tells of a folder that is not there."""
+    project.write(
+        "elsewhere.py",
+        """
+import dataclasses, sys
+from pathlib import Path
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+import penstock.kedro.cluster as door
+from penstock.kedro.project import current_project
+
+class Elsewhere(door.DaskRunner):
+    def _connected_in(self, project, stack):
+        return super()._connected_in(dataclasses.replace(project, source="/nowhere", archive=ARCHIVE), stack)
+
+bootstrap_project(Path.cwd())
+here = current_project()
+ARCHIVE = here.with_archive().archive
+door.Project.with_archive = lambda self: self
+with KedroSession.create() as session:
+    result = session.run(runner=Elsewhere(sys.argv[1]), to_nodes=["add"], node_names=None)
+print("both is", result["both"].load())
+""",
+    )
+    # Another name, so that no worker has seen it.
+    for place in ("pyproject.toml", "src/door/pipelines/rain/__init__.py", "src/door/settings.py"):
+        project.write(place, project.read(place).replace('"door"', '"portal"').replace("door.", "portal."))
+    shutil.move(project.path / "src" / "door", project.path / "src" / "portal")
+    hooks = project.read("src/portal/hooks.py").replace(
+        "Path(__file__).parents[2]", "Path(__file__).parents[1]"
+    )
+    project.write("src/portal/hooks.py", hooks)
+    address = on_cluster.__closure__[0].cell_contents.address
+
+    printed = project.python("elsewhere.py", address)
+
+    assert "both is 30" in printed
+
+
+def test_a_module_that_a_worker_cannot_import_is_named_before_anything_runs(on_cluster, project):
+    """The driver has a module that the workers lack: here, since only the driver is told where it is."""
+    lonely = project.path / "lonely"
+    lonely.mkdir()
+    lonely.joinpath("only_here.py").write_text("")
+    project.environment["PYTHONPATH"] = f"{lonely}:{project.environment.get('PYTHONPATH', '')}"
+    project.write("src/door/gauges.py", "import only_here\n" + project.read("src/door/gauges.py"))
+
+    printed = on_cluster(project, fails=True)
+
+    assert "No module named 'only_here'" in printed
+    assert "UnfitWorkersError" in printed
+    assert [note for note in project.notes() if note.startswith("before")] == []
+
+
+def test_a_project_that_cannot_be_entered_is_named_with_what_to_do(project):
+    enter = "from penstock.kedro.project import Project; Project('absent', '/nowhere', 'fingerprint')()"
+
+    printed = project.python("-c", enter, fails=True)
+
+    assert "ClusterError: A worker cannot import the project's package 'absent'" in printed
+    assert "Install there what the project needs" in printed
+
+
+def test_a_plugin_that_cannot_travel_is_named_before_anything_runs(project):
+    hooks = project.read("src/door/hooks.py")
+    project.write("src/door/hooks.py", hooks.replace("class Notes:", "class Notes:\n    lock = None\n"))
+    settings = project.read("src/door/settings.py")
+    locked = settings.replace(
+        "HOOKS =", "import threading\nlocked = Notes()\nlocked.lock = threading.Lock()\nHOOKS ="
+    )
+    project.write("src/door/settings.py", locked.replace("(Notes(),", "(locked,"))
+
+    printed = project.run("ParallelRunner", fails=True)
+
+    assert "hook plugin" in printed
+    assert "its attribute 'lock'" in printed
+    assert "SequentialRunner or ThreadRunner" in printed
+    assert [note for note in project.notes() if note.startswith("before")] == []
+
+
+def test_nodes_on_workers_find_the_projects_settings_pipelines_and_logging(project):
+    """As Kedro's own `ParallelRunner` has it: the project is configured in each process."""
+    project.write(
+        "src/door/pipelines/rain/__init__.py",
+        """
+import logging
+from kedro.pipeline import node, pipeline
+
+def ask():
+    from kedro.framework.project import pipelines, settings
+    logging.getLogger(__name__).info("the node says %s", "hello")
+    return {"checked": [sorted(pipelines), len(settings.HOOKS)]}
+
+def create_pipeline(**kwargs):
+    return pipeline([node(ask, None, "end", name="ask")])
+""",
+    )
+
+    printed = project.run("ParallelRunner")
+
+    assert end(project) == [["__default__", "rain"], 2]
+    assert "the node says hello" in printed
+    assert "Completed node ask (1 of 1)" in printed
+
+
+def test_a_session_runs_by_hand_and_plugins_come_from_entry_points(project):
+    """`KedroSession.create()` and `session.run(runner=...)`, with a plugin that is found as an installed one is."""
+    plugin = project.path / "plugin"
+    plugin.mkdir()
+    plugin.joinpath("telling.py").write_text(
+        """
+from kedro.framework.hooks import hook_impl
+from door.hooks import note
+
+class Telling:
+    @hook_impl
+    def after_node_run(self, node):
+        note("plugin", node.name)
+
+telling = Telling()
+"""
+    )
+    info = plugin / "telling-1.0.dist-info"
+    info.mkdir()
+    info.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: telling\nVersion: 1.0\n")
+    info.joinpath("entry_points.txt").write_text("[kedro.hooks]\ntelling = telling:telling\n")
+    project.environment["PYTHONPATH"] = f"{plugin}:{project.environment.get('PYTHONPATH', '')}"
+    project.write(
+        "by_hand.py",
+        """
+from pathlib import Path
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from penstock.kedro import ParallelRunner
+
+bootstrap_project(Path.cwd())
+for tags in (["gauge"], ["sum", "gauge"]):
+    with KedroSession.create(runtime_params={"scale": 7}) as session:
+        result = session.run(runner=ParallelRunner(max_workers=2), tags=tags)
+print("result", sorted(result), result["north.total"].load())
+""",
+    )
+
+    printed = project.python("by_hand.py")
+
+    assert "result ['north.total', 'south.total'] 45" in printed
+    notes = project.notes()
+    assert notes.count("plugin calibrate") == 2
+    assert notes.count("plugin north.total") == 1
