@@ -369,10 +369,6 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="Dask asks for such a value again and again; whether to look at every value is undecided",
-)
 def test_a_value_that_cannot_travel_to_its_reader_ends_the_run():
     """A lock is found out by its copy; what is handed over as it is, or copies well, is found out by nobody."""
     with (

@@ -14,8 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from penstock.graph.compact import reduced
-from penstock.graph.steps import call_node, confirm_datasets
-from penstock.graph.work import Call, Confirm, Input, Load, Pick, Seconds, Work, _together
+from penstock.graph.steps import Seconds, call_node
+from penstock.graph.work import Call, Confirm, Input, Load, Pick, Work
 
 if TYPE_CHECKING:
     from penstock._typing import Data
@@ -97,10 +97,8 @@ class TriedCall(Tried):
         given = self._given(values, hooks)
         outputs, loading, calling = _tried(lambda: self._made(next(given), hooks), self.policy, self.work)
         clock = time.perf_counter()
-        saved = self.work.given(outputs, hooks)
-        if self.work.confirms is not None:
-            confirm_datasets(self.work.confirms, self.node)
-        return _together(saved), (loading, calling, time.perf_counter() - clock)
+        kept = self.work.kept(outputs, hooks)
+        return kept, (loading, calling, time.perf_counter() - clock)
 
     def _given(self, values: tuple[Data, ...], hooks: Hooks) -> Iterator[tuple[Data, ...]]:
         """What the graph gives, for each attempt."""

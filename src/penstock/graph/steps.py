@@ -11,8 +11,10 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from penstock.errors import DatasetError
+from penstock.errors import CannotSendError, DatasetError
 from penstock.graph.compact import reduced
+from penstock.io.memory import inferred_copy_mode
+from penstock.sending import why_not_sendable
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data, NodeLike
@@ -23,6 +25,10 @@ _LOG = logging.getLogger(__name__)
 
 _KNOWS_FILES = ("resolve_load_version", "_fs", "_filesystem")
 """What tells that a dataset remembers versions or listings: Kedro's versioned ones, and those on fsspec."""
+
+
+Seconds = tuple[float, float, float]
+"""To load, to call, to save."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +169,27 @@ def _replacements(node: NodeLike, answers: Iterable[Any] | None) -> dict[str, Da
             )
         replacements.update(answer)
     return replacements
+
+
+def check_can_travel(node: NodeLike, values: Iterable[Data]) -> None:
+    """Refuse what a cluster could not move to a reader on another worker: Dask would try for ever, in silence.
+
+    Arrays and frames are not looked into, since they can always travel.
+
+    Raises:
+        CannotSendError: Names the outputs, and why.
+    """
+    reasons = {
+        f"output {name!r} of node {node.name!r}": why_not_sendable(value)
+        for name, value in zip(node.outputs, values, strict=True)
+        if type(value) not in _TRAVELS and inferred_copy_mode(value) != "copy"
+    }
+    refused = {name: reason for name, reason in reasons.items() if reason is not None}
+    if refused:
+        raise CannotSendError(refused)
+
+
+_TRAVELS = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray})
 
 
 def raise_named(name: str, error: Exception) -> None:

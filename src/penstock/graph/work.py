@@ -20,7 +20,9 @@ from penstock.graph.failures import add_note
 from penstock.graph.handover import Event
 from penstock.graph.steps import (
     Context,
+    Seconds,
     call_node,
+    check_can_travel,
     confirm_datasets,
     forget,
     load_at_once,
@@ -89,9 +91,6 @@ class Work:
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds | None]:
         """The result, and the seconds spent to load, to call and to save; None if nothing is to be told."""
         raise NotImplementedError
-
-
-Seconds = tuple[float, float, float]
 
 
 @dataclass(eq=False, slots=True)
@@ -318,10 +317,17 @@ class Call(Work):
         taken = clock()
         outputs = call_node(self.node, inputs, self.catalog, hooks, self.context)
         called = clock()
+        kept = self.kept(outputs, hooks)
+        return kept, (taken - started, called - taken, clock() - called)
+
+    def kept(self, outputs: dict[str, Data], hooks: Hooks) -> Data:
+        """What goes on in the graph; what is saved and confirmed inside the task is."""
         given = self.given(outputs, hooks)
         if self.confirms is not None:
             confirm_datasets(self.confirms, self.node)
-        return _together(given), (taken - started, called - taken, clock() - called)
+        if self.context.handover.may_repeat:
+            check_can_travel(self.node, given)
+        return Several(given) if len(given) > 1 else next(iter(given), None)
 
     def taken(self, values: tuple[Data, ...], hooks: Hooks) -> dict[str, Data]:
         """The node's inputs by name."""
@@ -392,9 +398,3 @@ def _held(dataset: DatasetLike, data: Data) -> Held:
     holder = copy.copy(dataset)
     holder.save(data)
     return Held(holder)
-
-
-def _together(given: list[Data]) -> Data:
-    if len(given) > 1:
-        return Several(given)
-    return given[0] if given else None

@@ -81,7 +81,7 @@ def copied(data: Data, copy_mode: str | None = None) -> Data:
     if copy_mode is None:
         if type(data) in _ATOMS:
             return data
-        copy_mode = _inferred_copy_mode(data)
+        copy_mode = inferred_copy_mode(data)
     try:
         make_copy = _COPY_BY_MODE[copy_mode]
     except (KeyError, TypeError):
@@ -97,7 +97,8 @@ def copied(data: Data, copy_mode: str | None = None) -> Data:
         ) from error
 
 
-def _inferred_copy_mode(data: Data) -> str:
+def inferred_copy_mode(data: Data) -> str:
+    """The copy mode for data whose owner named none."""
     if type(data) in _FLAT_COPY:
         return "deepcopy"
     classes = {(cls.__module__.partition(".")[0], cls.__name__) for cls in type(data).__mro__}
