@@ -1,8 +1,26 @@
-"""Clusters that live as long as the tests: starting one takes longer than all that is done on it."""
+"""What all tests share: how hypothesis works, and clusters that live as long as the tests.
+
+Starting a cluster takes longer than all that is done on it.
+"""
 
 from __future__ import annotations
 
+import os
+
 import pytest
+from hypothesis import HealthCheck, settings
+
+# What an example costs depends on what else the machine does. Random everywhere: left alone, hypothesis tries the same
+# examples in each run where it finds the variable CI. The environments of tox together try as many as one run without it.
+settings.register_profile(
+    "no hurry",
+    max_examples=20 if "TOX_ENV_NAME" in os.environ else 100,
+    deadline=None,
+    derandomize=False,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("no hurry")
 
 
 @pytest.fixture(scope="session")
