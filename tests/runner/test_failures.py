@@ -10,24 +10,11 @@ import time
 import dask
 import dask.array
 import pytest
-from distributed import Client, LocalCluster, get_client
+from distributed import get_client
 
 from penstock import DaskRunner, DataCatalog, MemoryDataset, NodeError
 from penstock.pipeline import node, pipeline
 from penstock.testing import DiaryDataset
-
-
-@pytest.fixture(scope="module")
-def mortal():
-    """A cluster whose workers may be killed; their nannies start others, from a process that has imported Dask already."""
-    with (
-        dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}),
-        LocalCluster(
-            processes=True, n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        yield client
 
 
 @pytest.fixture
@@ -193,7 +180,7 @@ def test_a_node_that_kills_its_workers_is_the_suspect(runner, diary):
     assert diary.whats().count("first") == 1
 
 
-def test_nothing_is_saved_after_a_run_has_failed(mortal, diary):
+def test_nothing_is_saved_after_a_run_has_failed(runner, diary):
     def slow():
         diary.note("slow begins")
         time.sleep(0.5)
@@ -208,7 +195,7 @@ def test_nothing_is_saved_after_a_run_has_failed(mortal, diary):
     nodes = pipeline([node(slow, None, "stored", name="slow"), node(late_failure, None, "b", name="fails")])
 
     with pytest.raises(ValueError, match="the river is low"):
-        DaskRunner(mortal).run(nodes, DataCatalog({"stored": DiaryDataset("stored", diary)}))
+        runner.run(nodes, DataCatalog({"stored": DiaryDataset("stored", diary)}))
 
     notes = diary.whats()
     time.sleep(0.5)

@@ -139,7 +139,8 @@ def _check_versions(client: Client) -> None:
 def _without_us(client: Client) -> dict[str, list[str]]:
     """Who has another version of ours, or none. What is asked is made of the standard library, since we may not be there."""
     asked = client.run(pkgutil.resolve_name, _OUR_VERSION, on_error="return")
-    found = {f"worker {address}": version for address, version in asked.items()}
+    # A worker that has died in the meantime does not answer, and fits: Dask sends nothing there.
+    found = {f"worker {address}": told for address, told in asked.items() if not isinstance(told, OSError)}
     try:
         found["the scheduler"] = client.run_on_scheduler(pkgutil.resolve_name, _OUR_VERSION)
     except Exception as error:  # noqa: BLE001 - whatever an import can raise

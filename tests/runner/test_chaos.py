@@ -1,0 +1,101 @@
+"""Workers are killed at random moments of random pipelines: results are right, and what was written whole stays written once."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections import defaultdict
+
+import pytest
+
+from penstock import DaskRunner, DataCatalog
+from penstock.pipeline import node, pipeline
+from penstock.testing import DiaryDataset
+
+NODES = 200
+ROUNDS = 20
+
+IN_DOUBT_SECONDS = 1.0
+"""The scheduler hears of a save some milliseconds after it, or later where processors are few: what it has not heard of when the
+worker is killed is done again."""
+
+
+def mixed(name, diary, *inputs):
+    """A number that only these inputs give."""
+    diary.note(f"call {name}")
+    return hash((int(name), *inputs)) % 1_000_003
+
+
+def random_pipeline(seed, diary):
+    """200 nodes, each of which reads up to three earlier ones; about half of the datasets are stored."""
+    chance = random.Random(seed)
+    nodes, catalog, values = [], {}, {}
+    for number in range(NODES):
+        inputs = chance.sample(range(number), min(number, chance.randint(0, 3)))
+        function = lambda *given, name=str(number): mixed(name, diary, *given)  # noqa: E731
+        nodes.append(node(function, [f"d{each}" for each in inputs] or None, f"d{number}", name=f"n{number}"))
+        values[number] = hash((number, *(values[each] for each in inputs))) % 1_000_003
+        if chance.random() < 0.5:
+            catalog[f"d{number}"] = DiaryDataset(f"d{number}", diary)
+    return pipeline(nodes), catalog, values
+
+
+class Killer(threading.Thread):
+    """Kills both workers, each at a random moment, and notes when.
+
+    Those that take their places are spared: a nanny does not replace a worker that dies while it starts, and Dask would come to
+    suspect an innocent node.
+    """
+
+    def __init__(self, client, seed):
+        super().__init__(daemon=True)
+        chance = random.Random(seed)
+        pids = list(client.run(os.getpid).values())
+        self._victims = [(pid, chance.uniform(0.0, 1.2)) for pid in chance.sample(pids, len(pids))]
+        self._over = threading.Event()
+        self.killed = {}
+
+    def run(self):
+        for pid, seconds in self._victims:
+            if self._over.wait(seconds):
+                return
+            self.killed[pid] = time.time()
+            os.kill(pid, signal.SIGKILL)
+
+    def stop(self):
+        self._over.set()
+        self.join()
+
+
+def in_doubt(save, killed):
+    """Whether the worker that saved was killed before it can have told the scheduler."""
+    return save["process"] in killed and save["at"] > killed[save["process"]] - IN_DOUBT_SECONDS
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("seed", range(ROUNDS))
+def test_a_run_survives_the_death_of_workers(mortal, diary, seed):
+    mortal.wait_for_workers(2, timeout=60)
+    nodes, catalog, values = random_pipeline(seed, diary)
+    killer = Killer(mortal, seed)
+    killer.start()
+
+    try:
+        result = DaskRunner(mortal).run(nodes, DataCatalog(catalog))
+    finally:
+        killer.stop()
+
+    assert {name: dataset.load() for name, dataset in result.items()} == {
+        name: values[int(name[1:])] for name in result
+    }
+    saves = defaultdict(list)
+    for note in diary.notes(*(f"saved {name}" for name in catalog)):
+        saves[note["what"]].append(note)
+    assert len(saves) == len(catalog)
+    again = [
+        what for what, notes in saves.items() if not all(in_doubt(note, killer.killed) for note in notes[:-1])
+    ]
+    assert again == []
