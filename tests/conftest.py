@@ -6,9 +6,14 @@ Starting a cluster takes longer than all that is done on it.
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell has what it starts in the background ignore Ctrl-C, and all that is started from there: no test of it could pass.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What an example costs depends on what else the machine does. Where the variable CI is set, the same examples are tried in
 # each run, so that a change is judged by what it changes; everywhere else they are new ones.
