@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -12,7 +14,7 @@ import dask.array
 import pytest
 from distributed import get_client
 
-from penstock import DaskRunner, DataCatalog, MemoryDataset, NodeError
+from penstock import ClusterError, DaskRunner, DataCatalog, MemoryDataset, NodeError
 from penstock.pipeline import node, pipeline
 from penstock.testing import DiaryDataset
 
@@ -176,6 +178,7 @@ def test_a_node_that_kills_its_workers_is_the_suspect(runner, diary):
 
     assert str(caught.value).startswith("node 'greedy' (inputs: stored) failed")
     assert str(caught.value).count("tcp://") >= 4
+    assert "Restarting worker" in str(caught.value)
     assert len(diary.notes("killed")) == 4
     assert diary.whats().count("first") == 1
 
@@ -248,3 +251,59 @@ def test_a_node_may_compute_on_the_cluster_that_it_runs_on(mortal):
     result = DaskRunner(mortal).run(nodes, DataCatalog({f"x{number}": 1000 for number in range(3)}))
 
     assert [result[f"y{number}"].load() for number in range(3)] == [499_500] * 3
+
+
+# No scheduler
+
+
+@pytest.fixture
+def short_lived(tmp_path):
+    """A scheduler in a process of its own, with one worker, and the file that tells where it is."""
+    file = tmp_path / "scheduler.json"
+    options = ["--scheduler-file", str(file), "--no-dashboard"]
+    scheduler = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1"]
+    started = [
+        subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for command in (scheduler, worker)
+    ]
+    yield started[0], str(file)
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_a_run_whose_scheduler_dies_ends_with_a_clear_error(short_lived, diary, caplog):
+    """At once, what was saved stays saved, nothing is saved afterwards, and the log says where to resume."""
+    scheduler, file = short_lived
+
+    def slow(x):
+        diary.note("slow begins")
+        time.sleep(1)
+        return x
+
+    def kill():
+        while not diary.notes("slow begins"):
+            time.sleep(0.02)
+        scheduler.kill()
+        diary.note("scheduler killed")
+
+    nodes = pipeline(
+        [
+            node(noting(diary, "first"), None, "stored", name="first"),
+            node(slow, "stored", "late", name="slow"),
+        ]
+    )
+    catalog = DataCatalog({name: DiaryDataset(name, diary) for name in ("stored", "late")})
+    killer = threading.Thread(target=kill)
+    killer.start()
+
+    with pytest.raises(ClusterError, match="The connection to the scheduler is lost"):
+        DaskRunner(scheduler_file=file).run(nodes, catalog)
+
+    (killed,) = diary.notes("scheduler killed")
+    assert time.time() - killed["at"] < 15
+    assert '--from-nodes "slow"' in caplog.text
+    killer.join()
+    time.sleep(2)
+    assert [what for what in diary.whats() if what.startswith("saved")] == ["saved stored"]

@@ -29,7 +29,7 @@ def suspected(client: Client, error: KilledWorker, graph: Mapping[str, Any]) -> 
     ]
     if others:
         told.append(f"All of them also had {', '.join(_words(graph, key) for key in others)}.")
-    text = "\n".join([*told, ADVICE, *_log_tails(client)])
+    text = "\n".join([*told, ADVICE, *_log_tails(client, error.last_worker.nanny)])
     return NodeError(_words(graph, error.task), text)
 
 
@@ -57,13 +57,17 @@ def _deaths_with(key: str, dask_scheduler: Any) -> list[tuple[str, list[str]]]:
     return [(worker, list(map(str, keys))) for worker, keys in tasks_by_worker.items() if key in keys]
 
 
-def _log_tails(client: Client) -> list[str]:
+def _log_tails(client: Client, last_nanny: str | None) -> list[str]:
     """The last lines of the nannies, which outlive their workers; of those that can be asked."""
-    logs: dict[str, Any] = {}
+    logs: list[Any] = []
     with contextlib.suppress(Exception):
-        logs = client.get_worker_logs(n=LOG_LINES, nanny=True)
+        logs = client.run_on_scheduler(_nanny_logs, last_nanny=last_nanny)
     # Nannies of one process share their log.
-    tails = dict.fromkeys(
-        "\n".join(f"  {line}" for _, line in reversed(lines)) for lines in logs.values() if lines
-    )
+    tails = dict.fromkeys("\n".join(f"  {line}" for _, line in reversed(lines)) for lines in logs if lines)
     return ["The last lines of the workers' logs:", *tails] if tails else []
+
+
+async def _nanny_logs(last_nanny: str | None, dask_scheduler: Any) -> list[Any]:
+    # Most nannies of workers that died have started another.
+    nannies = {last_nanny, *(worker.nanny for worker in dask_scheduler.workers.values())} - {None}
+    return [await dask_scheduler.rpc(nanny).get_logs(n=LOG_LINES) for nanny in sorted(nannies)]
