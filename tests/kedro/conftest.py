@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -14,8 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.version import Version
 
-HAS_KEDRO = importlib.util.find_spec("kedro") is not None
+HAS_KEDRO = all(map(importlib.util.find_spec, ("kedro", "kedro_datasets")))
+
+TAKES_RUNNER_PARAMS = HAS_KEDRO and Version(importlib.metadata.version("kedro")) >= Version("1.6")
+"""Whether `kedro run` has the option --runner-params."""
 
 FILES = Path(__file__).parent / "door_project"
 
@@ -31,7 +36,9 @@ class ModuleOfKedro(pytest.Module):
     """A test module that nobody can import."""
 
     def collect(self):
-        pytest.skip('Kedro is not installed: pip install "penstock[kedro]"', allow_module_level=True)
+        pytest.skip(
+            'Kedro is not installed: pip install "penstock[kedro]" kedro-datasets', allow_module_level=True
+        )
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: Any):
@@ -130,9 +137,10 @@ class Cluster:
 
     address: str
 
-    @property
-    def argument(self) -> str:
-        return f"--runner-params=address={self.address}"
+    def run(self, project: Project, *arguments: str, fails: bool = False) -> str:
+        """What `kedro run` prints, with the cluster named as every release of Kedro and Dask takes it."""
+        project.environment["DASK_SCHEDULER_ADDRESS"] = self.address
+        return project.run("DaskRunner", *arguments, fails=fails)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from tests.kedro.conftest import Project
+from tests.kedro.conftest import TAKES_RUNNER_PARAMS, Project
 
 RUNNERS = ["SequentialRunner", "ThreadRunner", "ParallelRunner", "DaskRunner"]
 
@@ -16,10 +16,11 @@ RUNNERS = ["SequentialRunner", "ThreadRunner", "ParallelRunner", "DaskRunner"]
 @pytest.fixture(params=RUNNERS)
 def run(request):
     """`kedro run` with one of our runners; `DaskRunner` uses a cluster that is there already."""
-    given = [request.getfixturevalue("cluster").argument] if request.param == "DaskRunner" else []
+    if request.param == "DaskRunner":
+        return request.getfixturevalue("cluster").run
 
     def run(project, *arguments, fails=False):
-        return project.run(request.param, *given, *arguments, fails=fails)
+        return project.run(request.param, *arguments, fails=fails)
 
     return run
 
@@ -137,3 +138,30 @@ def test_the_version_that_is_asked_for_is_loaded(run, finished):
     run(finished, "--from-nodes=stop")
 
     assert (first, end(finished)) == (30, 1000)
+
+
+needs_runner_params = pytest.mark.skipif(
+    not TAKES_RUNNER_PARAMS, reason="Kedro has --runner-params from 1.6 on"
+)
+
+
+@needs_runner_params
+def test_a_cluster_is_named_on_the_command_line(project, cluster):
+    project.run(
+        "DaskRunner",
+        f"--runner-params=address={cluster.address},security.require_encryption=false",
+        "--tags=gauge",
+    )
+
+    assert before(project.notes()) == ["calibrate", "north.measure", "south.measure"]
+
+
+@needs_runner_params
+def test_a_local_cluster_is_started_for_a_run_and_says_nothing_of_itself(project):
+    """Dask tells of every step of its workers, and Kedro's log would show it all."""
+    printed = project.run("DaskRunner", "--runner-params=n_workers=1,threads_per_worker=2")
+
+    assert end(project) == 30
+    assert "Completed node end (10 of 10)" in printed
+    assert "Starting Worker plugin" not in printed
+    assert "nanny" not in printed.lower()

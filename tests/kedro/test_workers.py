@@ -5,16 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 
-import pytest
-
-
-@pytest.fixture
-def on_cluster(cluster):
-    def run(project, *arguments, fails=False):
-        return project.run("DaskRunner", cluster.argument, *arguments, fails=fails)
-
-    return run
-
 
 def end(project):
     return json.loads(project.read("data/end.json"))["checked"]
@@ -27,18 +17,18 @@ def change(project, old, new):
     project.write(place, text.replace(old, new))
 
 
-def test_a_worker_that_has_run_the_project_before_runs_the_code_as_it_is_now(on_cluster, project):
+def test_a_worker_that_has_run_the_project_before_runs_the_code_as_it_is_now(cluster, project):
     """Python imports a module once, and a cluster outlives many a change: without care, the old code runs and nobody knows."""
-    on_cluster(project)
+    cluster.run(project)
     before = end(project)
 
     change(project, "self.scale * drops", "self.scale * drops * 10")
-    on_cluster(project)
+    cluster.run(project)
 
     assert (before, end(project)) == (30, 2 * (10 * 2 * 6 + 3))
 
 
-def test_workers_that_do_not_see_the_projects_folder_get_its_source(on_cluster, project):
+def test_workers_that_do_not_see_the_projects_folder_get_its_source(cluster, project):
     """As if they were on another machine: the driver tells of a folder that is not there."""
     project.write(
         "elsewhere.py",
@@ -71,14 +61,13 @@ print("both is", result["both"].load())
         "Path(__file__).parents[2]", "Path(__file__).parents[1]"
     )
     project.write("src/portal/hooks.py", hooks)
-    address = on_cluster.__closure__[0].cell_contents.address
 
-    printed = project.python("elsewhere.py", address)
+    printed = project.python("elsewhere.py", cluster.address)
 
     assert "both is 30" in printed
 
 
-def test_a_module_that_a_worker_cannot_import_is_named_before_anything_runs(on_cluster, project):
+def test_a_module_that_a_worker_cannot_import_is_named_before_anything_runs(cluster, project):
     """The driver has a module that the workers lack: here, since only the driver is told where it is."""
     lonely = project.path / "lonely"
     lonely.mkdir()
@@ -86,7 +75,7 @@ def test_a_module_that_a_worker_cannot_import_is_named_before_anything_runs(on_c
     project.environment["PYTHONPATH"] = f"{lonely}:{project.environment.get('PYTHONPATH', '')}"
     project.write("src/door/gauges.py", "import only_here\n" + project.read("src/door/gauges.py"))
 
-    printed = on_cluster(project, fails=True)
+    printed = cluster.run(project, fails=True)
 
     assert "No module named 'only_here'" in printed
     assert "UnfitWorkersError" in printed
