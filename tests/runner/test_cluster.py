@@ -234,6 +234,43 @@ def test_a_client_and_arguments_for_one_are_refused(client):
         DaskRunner(client, n_workers=2)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"set_as_default": True}, "takes no set_as_default: .* make one and give it: DaskRunner"),
+        ({"asynchronous": True, "n_workers": 1}, "takes no asynchronous: "),
+        ({"client": ""}, "was given an empty client; was a variable not set?"),
+        ({"address": ""}, "was given an empty address"),
+        ({"scheduler_file": ""}, "was given an empty scheduler_file"),
+    ],
+)
+def test_arguments_that_no_runner_takes_are_refused_at_once(arguments, told):
+    """An empty address in silence meant a local cluster: the run of a night, on the login node."""
+    with pytest.raises(RunnerError, match=told):
+        DaskRunner(**arguments)
+
+
+def test_what_a_runners_client_is_anyway_may_be_said():
+    assert repr(DaskRunner(set_as_default=False, n_workers=1)) == (
+        "penstock.runner.cluster.DaskRunner(n_workers=1)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"client": "nonsense"}, r"'nonsense' is no address of a scheduler \(missing port .*tcp://host:8786"),
+        ({"address": "foo://h:1"}, r"'foo://h:1' is no address of a scheduler \(unknown address scheme"),
+        ({"address": 8786}, "8786 is no address"),
+        ({"nworkers": 1}, "nobody takes: nworkers; did you mean n_workers?"),
+    ],
+)
+def test_arguments_that_dask_does_not_take_are_refused_in_our_words(arguments, told):
+    """Dask starts workers with a misspelt argument, which die of it and say so in their own logs only."""
+    with pytest.raises(RunnerError, match=told):
+        DaskRunner(**arguments).run(ADD, DataCatalog({"a": 1}))
+
+
 def test_a_closed_client_is_refused(cluster):
     closed = Client(cluster, set_as_default=False)
     closed.close()

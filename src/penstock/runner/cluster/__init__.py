@@ -13,7 +13,7 @@ from distributed.deploy import Cluster
 from penstock.errors import RunnerError
 from penstock.graph.policy import resources_by_node
 from penstock.runner.abstract import AbstractRunner, Here
-from penstock.runner.cluster.connect import checked, connected
+from penstock.runner.cluster.connect import accepted, checked, connected
 from penstock.runner.cluster.fit import check_fit, check_resources
 from penstock.runner.cluster.interrupts import interruptible
 from penstock.runner.cluster.keeper import Keeper
@@ -77,7 +77,7 @@ class DaskRunner(AbstractRunner):
         if worker_timeout_seconds is not None:
             worker_timeout(worker_timeout_seconds)
         self._client = client
-        self._client_kwargs = client_kwargs
+        self._client_kwargs = accepted({"client": client, **client_kwargs})
         self._worker_timeout_seconds = worker_timeout_seconds
 
     def get(self, graph: Mapping[str, Any], keys: Sequence[str]) -> Sequence[Data]:

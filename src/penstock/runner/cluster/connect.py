@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import importlib.util
 import inspect
 import logging
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import Client, LocalCluster, Security
+from distributed import Client, LocalCluster, Nanny, Security, Worker
 from distributed.deploy import Cluster
 
 from penstock.errors import ClusterError, RunnerError
@@ -33,6 +34,28 @@ FILE_POLL_SECONDS = 0.2
 
 FILE_SILENCE_SECONDS = 5.0
 """How long nothing is said about waiting for it."""
+
+
+OF_THE_USER = ("asynchronous", "set_as_default")
+"""What `distributed.Client` takes and a runner decides for itself."""
+
+
+def accepted(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What `distributed.Client` is to be given, of what `DaskRunner` was given.
+
+    Raises:
+        RunnerError: Arguments that it could only misunderstand.
+    """
+    for name in OF_THE_USER:
+        if arguments.get(name):
+            raise RunnerError(
+                f"DaskRunner takes no {name}: its client is for its runs alone. "
+                "For such a client of your own, make one and give it: DaskRunner(client)"
+            )
+    for name in ("client", "address", "scheduler_file"):
+        if arguments.get(name) == "":
+            raise RunnerError(f"DaskRunner was given an empty {name}; was a variable not set?")
+    return {name: value for name, value in arguments.items() if name not in {"client", *OF_THE_USER}}
 
 
 def connected(
@@ -82,6 +105,10 @@ def _client(arguments: Mapping[str, Any], patience_seconds: float) -> Client:
             "One that speaks TLS has an address that begins with tls:// and wants security="
         ) from error
     except (TypeError, ValueError) as error:
+        if "address" in str(error):
+            raise RunnerError(
+                f"{arguments.get('address')!r} is no address of a scheduler ({error}); one is like tcp://host:8786"
+            ) from error
         if "ssl_context" not in str(error):
             raise RunnerError(f"distributed.Client does not take these arguments: {error}") from error
         raise ClusterError(
@@ -136,6 +163,7 @@ def _started(arguments: Mapping[str, Any], stack: contextlib.ExitStack) -> Clien
 
 
 def _start(arguments: Mapping[str, Any]) -> tuple[Cluster, Client]:
+    _check_names(arguments)
     wanted = None if arguments else configured()
     of_client = inspect.signature(Client).parameters
     # Both take it: the cluster to have it, and a cluster's client from there.
@@ -151,6 +179,19 @@ def _start(arguments: Mapping[str, Any]) -> tuple[Cluster, Client]:
     except BaseException:
         cluster.close()
         raise
+
+
+def _check_names(arguments: Mapping[str, Any]) -> None:
+    """Refuse what nobody takes: Dask starts workers with it, which die of it and say so in their own logs only."""
+    if "worker_class" in arguments:
+        return
+    takers = {Client, LocalCluster, Nanny, *Worker.__mro__} - {object}
+    known = {name for taker in takers for name in inspect.signature(taker).parameters}
+    unknown = sorted(arguments.keys() - known)
+    if unknown:
+        near = [each for name in unknown for each in difflib.get_close_matches(name, known, 1)]
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        raise RunnerError(f"Arguments of a local cluster that nobody takes: {', '.join(unknown)}{hint}")
 
 
 def _local(arguments: Mapping[str, Any]) -> LocalCluster:
