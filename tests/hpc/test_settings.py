@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -26,12 +27,18 @@ def run(runner, func):
     return runner.run(pipeline([node(func, "x", "y")]), DataCatalog({"x": 1}))["y"].load()
 
 
-def listening(_):
-    """Where this process, the one that started it and all that that one started listen."""
-    processes = [psutil.Process(os.getppid()).parent() or psutil.Process(os.getppid())]
-    processes += processes[0].children(recursive=True)
-    connections = [each for process in processes for each in process.net_connections("tcp")]
-    return {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
+def listening(pid):
+    """Where a process and all that it started listen: address, port and the process's command."""
+    found, driver = set(), psutil.Process(pid)
+    for process in (driver, *driver.children(recursive=True)):
+        # One that has just ended listens nowhere.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found |= {
+                (*each.laddr, " ".join(process.cmdline()))
+                for each in process.net_connections("tcp")
+                if each.status == psutil.CONN_LISTEN
+            }
+    return found
 
 
 def test_nothing_is_configured_to_begin_with():
@@ -125,8 +132,11 @@ def test_a_time_that_makes_no_sense_is_refused(seconds):
 def test_a_local_cluster_listens_on_loopback_only(address):
     """Whoever reaches a scheduler or its dashboard may run code; a port alone says nothing about who may."""
     arguments = {} if address is None else {"dashboard_address": address}
+    driver = os.getpid()
+    before = listening(driver)
 
-    found = run(DaskRunner(n_workers=1, threads_per_worker=1, **arguments), listening)
+    during = run(DaskRunner(n_workers=1, threads_per_worker=1, **arguments), lambda _: listening(driver))
 
-    assert found
-    assert found <= LOOPBACK
+    cluster = during - before
+    assert len(cluster) >= 3  # scheduler, dashboard, worker
+    assert [each for each in cluster if each[0] not in LOOPBACK] == []

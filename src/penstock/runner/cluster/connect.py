@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import difflib
 import importlib.util
@@ -99,7 +100,7 @@ def _client(arguments: Mapping[str, Any], patience_seconds: float) -> Client:
         return Client(**_secured(arguments), set_as_default=False)
     except FileNotFoundError as error:
         raise ClusterError(f"A file that security or scheduler_file names is not there: {error}") from error
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, asyncio.TimeoutError) as error:  # until Python 3.10 they were two
         raise ClusterError(
             f"No Dask scheduler answers ({error}). Is the cluster up, and the address right? "
             "One that speaks TLS has an address that begins with tls:// and wants security="

@@ -1,7 +1,8 @@
-"""What a cluster does once, whatever dies: the scheduler forgets how to do again what is done and saved.
+"""What a cluster does once, whatever dies: the scheduler lets nobody need again what is done and saved.
 
 Dask computes again what a dead worker held, and all that this was made of. The result of a save is nothing, and its worth is in
-the store: when the scheduler hears that it is done, its recipe becomes one that does nothing and needs nobody.
+the store. When the scheduler hears that it is done, it writes None into the recipes of those that waited for it, which then need
+it no more. They have not been sent to any worker yet: a worker would not forget what a task needed when it was sent.
 """
 
 from __future__ import annotations
@@ -54,18 +55,30 @@ class Once(SchedulerPlugin):  # type: ignore[misc]  # distributed ships no types
             return
         again = _again(work)
         if again is None:
-            task.run_spec = type(task.run_spec)(key, _nothing)
-            self._part(task)
+            self._release_readers(task)
+            self._release_needed(task)
         elif again is not work:
             task.run_spec = task.run_spec.copy()
             task.run_spec.func = again
 
-    def _part(self, task: Any) -> None:
-        """Let the task need nobody, in the scheduler's book on both sides."""
+    def _release_readers(self, task: Any) -> None:
+        """Let nobody need the task any more."""
+        for reader in task.dependents:
+            reader.run_spec = _with_none(reader.run_spec, task.key)
+            reader.dependencies.discard(task)
+        task.dependents.clear()
+        if task.waiters:
+            task.waiters.clear()
+        self._alone.add(task.key)
+
+    def _release_needed(self, task: Any) -> None:
+        """Let a task that the driver asks for need nobody, nor do anything, if it is computed again."""
+        if not task.who_wants:
+            return
+        task.run_spec = type(task.run_spec)(task.key, _nothing)
         for needed in task.dependencies:
             needed.dependents.discard(task)
-            if not needed.dependents:
-                self._alone.add(needed.key)
+            self._alone.add(needed.key)
         task.dependencies.clear()
 
     def sweep(self) -> None:
@@ -73,6 +86,12 @@ class Once(SchedulerPlugin):  # type: ignore[misc]  # distributed ships no types
         tasks = (self._scheduler.tasks.get(key) for key in self._alone)
         unneeded = [task.key for task in tasks if task and not task.dependents and not task.who_wants]
         self._scheduler.transitions(dict.fromkeys(unneeded, "forgotten"), stimulus_id="penstock-sweep")
+
+
+def _with_none(recipe: Any, key: Any) -> Any:
+    """The recipe with None in place of what the key gives."""
+    args = [None if getattr(arg, "key", None) == key else arg for arg in recipe.args]
+    return type(recipe)(recipe.key, recipe.func, *args, **recipe.kwargs)
 
 
 def _again(work: Work) -> Work | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -86,7 +87,7 @@ def _stop(client: Client, futures: list[Future], keys: frozenset[str]) -> None:
     if client.status != "running":
         # The scheduler's end is the end of its workers.
         return
-    with contextlib.suppress(OSError, TimeoutError):
+    with contextlib.suppress(OSError, asyncio.TimeoutError):
         seconds, quiet = POLL_SECONDS, 0
         # Twice, since what the scheduler has told a worker may still be on its way there.
         while quiet < 2:  # noqa: PLR2004

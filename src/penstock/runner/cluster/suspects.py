@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -44,7 +45,7 @@ def _words(graph: Mapping[str, Any], key: str) -> str:
 
 def _deaths(client: Client, key: str) -> list[tuple[str, list[str]]]:
     """The workers that died while they had the task, each with all the tasks that it had."""
-    with contextlib.suppress(OSError, TimeoutError):
+    with contextlib.suppress(OSError, asyncio.TimeoutError):
         deaths: list[tuple[str, list[str]]] = client.run_on_scheduler(_deaths_with, key=key)
         return deaths
     return []
