@@ -14,8 +14,9 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from penstock.graph.compact import reduced
+from penstock.graph.ports import Input, Ports
 from penstock.graph.steps import Seconds, call_node
-from penstock.graph.work import Call, Confirm, Input, Load, Pick, Work
+from penstock.graph.work import Call, Confirm, Load, Pick, Work
 
 if TYPE_CHECKING:
     from penstock._typing import Data
@@ -52,15 +53,17 @@ def with_policies(plan: Plan, policies: Mapping[str, NodePolicy]) -> Plan:
 def _tried_work(work: Work, policy: NodePolicy, loads: Mapping[tuple[str, str], Load]) -> Work:
     if not isinstance(work, Call):
         return Tried(work.context, work.node, work.dataset, work, policy)
-    own = {each.name: loads[work.node.name, each.name] for each in work.inputs if each.is_loaded}
-    inputs = [each if each.is_loaded else replace(each, copies=each.is_given) for each in work.inputs]
-    return TriedCall(work.context, work.node, "", replace(work, inputs=inputs), policy, own)
+    own = {name: loads[work.node.name, name] for name, each in work.named_inputs() if each.is_loaded}
+    inputs = [each if each.is_loaded else replace(each, copies=each.is_given) for each in work.ports.inputs]
+    apart = replace(work, ports=Ports(tuple(inputs), work.ports.outputs))
+    return TriedCall(work.context, work.node, "", apart, policy, own)
 
 
 @dataclass(eq=False, slots=True)
 class Tried(Work):
     """A load or a save, tried as often as the policy says."""
 
+    dataset: str
     work: Work
     policy: NodePolicy
     __reduce__ = reduced
@@ -103,13 +106,13 @@ class TriedCall(Tried):
     def _given(self, values: tuple[Data, ...], hooks: Hooks) -> Iterator[tuple[Data, ...]]:
         """What the graph gives, for each attempt."""
         yield values
-        taken = [each for each in self.work.inputs if each.is_given]
+        taken = [(name, each) for name, each in self.work.named_inputs() if each.is_given]
         while True:
-            again = [self._again(*pair, hooks) for pair in zip(taken, values, strict=False)]
+            again = [self._again(*pair, value, hooks) for pair, value in zip(taken, values, strict=False)]
             yield (*again, *values[len(taken) :])
 
-    def _again(self, each: Input, value: Data, hooks: Hooks) -> Data:
-        return self.loads[each.name].do((), hooks)[0] if each.is_loaded else value
+    def _again(self, name: str, each: Input, value: Data, hooks: Hooks) -> Data:
+        return self.loads[name].do((), hooks)[0] if each.is_loaded else value
 
     def _made(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[dict[str, Data], float, float]:
         started = time.perf_counter()

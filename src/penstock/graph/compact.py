@@ -18,4 +18,4 @@ def reduced(self: Any) -> tuple[type, tuple[Any, ...]]:
 
 @functools.cache
 def _fields(cls: type) -> tuple[tuple[str, Any], ...]:
-    return tuple((field.name, field.default) for field in fields(cls))
+    return tuple((field.name, field.default) for field in fields(cls) if field.init)

@@ -30,18 +30,17 @@ from dask.sizeof import sizeof
 
 from penstock.errors import InvalidNodeError, MissingInputError
 from penstock.graph.handover import Handover, SameProcess
+from penstock.graph.held import Held
 from penstock.graph.keys import new_run, task_key
 from penstock.graph.part import copy_mode_of, in_memory, is_plain, part_of
 from penstock.graph.plan import Plan, TaskInfo
+from penstock.graph.ports import Input, Output, Ports, new_input, new_output
 from penstock.graph.steps import Context, wrapped
 from penstock.graph.work import (
     AsyncCall,
     Call,
     Confirm,
-    Held,
-    Input,
     Load,
-    Output,
     Pick,
     Save,
     SharedLoad,
@@ -159,7 +158,9 @@ class _Compiler:
         self.readers = Counter([name for node in pipeline.nodes for name in dict.fromkeys(node.inputs)])
         self.edges: dict[str, str] = {}
         """The key whose value is the dataset, for each dataset that is handed over in the graph."""
-        self.handed_over: dict[str, Input] = {}
+        self.references: dict[str, TaskRef] = {}
+        """One for each key: on its way to a cluster, what is the same object is written once."""
+        self.ports: dict[tuple[tuple[Input, ...], tuple[Output, ...]], Ports] = {}
         self.shared_loads: dict[str, str] = {}
         self.free: dict[str, str] = {}
         """The key of each large free input in memory."""
@@ -176,16 +177,15 @@ class _Compiler:
         waits = list(dict.fromkeys([key for parent in self.parents[node] for key in done[parent]]))
         inputs, keys = self._inputs(node, waits)
         kind = self._kind(node.func)
-        outputs = [self._output(name, saves_inside=kind is not Call) for name in node.outputs]
-        call = kind(self.context, node, "", inputs, outputs, self._hook_catalog(node))
-        call.takes_values_only = len(keys) == len(inputs)
+        outputs = tuple([self._output(name, saves_inside=kind is not Call) for name in node.outputs])
+        call = kind(self.context, node, self._ports(inputs, outputs), self._hook_catalog(node))
         confirms = node.confirms
         if confirms and kind is not Call:
             call.confirms = self._catalog(confirms)
         key = self._task(node.name, call, [*keys, *waits])
         done[node] = self._outputs(node, key, outputs)
         if confirms and kind is Call:
-            confirm = Confirm(self.context, node, "", self._catalog(confirms))
+            confirm = Confirm(self.context, node, self._catalog(confirms))
             done[node] = [self._task(node.name, confirm, done[node] or [key], "confirm")]
 
     def _kind(self, func: Callable[..., Any]) -> type[Call]:
@@ -212,12 +212,14 @@ class _Compiler:
     def _task(self, name: str, work: Work, arguments: list[str], kind: str = "") -> str:
         key = task_key(name, self.run, len(self.graph), kind)
         self.waited_for.update(arguments)
-        self.graph[key] = Task(key, work, *map(TaskRef, arguments), **self.common)
+        self.references[key] = TaskRef(key)
+        self.graph[key] = Task(key, work, *[self.references[each] for each in arguments], **self.common)
         self.tasks[key] = TaskInfo(kind or "call", work.node.name, work.dataset)
         return key
 
     def _data(self, name: str, value: Any) -> str:
         key = task_key(name, self.run, len(self.graph), "data")
+        self.references[key] = TaskRef(key)
         self.graph[key] = DataNode(key, value)
         self.tasks[key] = TaskInfo("data", dataset=name)
         return key
@@ -228,11 +230,18 @@ class _Compiler:
             return self.hooks
         key = self._data("hooks", self.hooks)
         self.waited_for.add(key)
-        return TaskRef(key)
+        return self.references[key]
+
+    def _ports(self, inputs: tuple[Input, ...], outputs: tuple[Output, ...]) -> Ports:
+        """The same object for the same ports."""
+        ports = self.ports.get((inputs, outputs))
+        if ports is None:
+            ports = self.ports[inputs, outputs] = Ports(inputs, outputs)
+        return ports
 
     # How a node's task comes by its inputs
 
-    def _inputs(self, node: NodeLike, waits: list[str]) -> tuple[list[Input], list[str]]:
+    def _inputs(self, node: NodeLike, waits: list[str]) -> tuple[tuple[Input, ...], list[str]]:
         """The inputs, and the keys whose values the task is called with: those of the inputs that the graph gives, in order."""
         names = node.inputs
         unique = dict.fromkeys(names)
@@ -247,7 +256,7 @@ class _Compiler:
             inputs.append(each)
             if key is not None:
                 keys.append(key)
-        return inputs, keys
+        return tuple(inputs), keys
 
     def _before(self, names: Iterable[str]) -> Iterator[str]:
         """The keys of what nodes of this run hand over."""
@@ -260,31 +269,27 @@ class _Compiler:
             return self._free(name, dataset)
         if place is _Place.CACHED:
             key = self._shared_load(name, node, before)
-            return Input(name, is_given=True, copies=self._copies, copy_mode=copy_mode), key
+            return new_input(is_given=True, copies=self._copies, copy_mode=copy_mode), key
         if self.context.is_async:
-            return Input(name, catalog=self._catalog([name])), None
+            return Input(catalog=self._catalog([name])), None
         load = Load(self.context, node, name, self._catalog([name]), node.inputs.count(name))
-        return Input(name, is_given=True, is_loaded=True), self._task(name, load, before, "load")
+        return new_input(is_given=True, is_loaded=True), self._task(name, load, before, "load")
 
     def _handed_over(self, name: str) -> Input:
         """How every reader comes by a dataset that a node of this run hands over."""
-        each = self.handed_over.get(name)
-        if each is None:
-            _, place, copy_mode = self._entry(name)
-            is_shared = self.readers[name] > 1 or place is _Place.CACHED or self.context.handover.may_repeat
-            each = Input(name, is_given=True, copies=self._copies and is_shared, copy_mode=copy_mode)
-            self.handed_over[name] = each
-        return each
+        _, place, copy_mode = self._entry(name)
+        is_shared = self.readers[name] > 1 or place is _Place.CACHED or self.context.handover.may_repeat
+        return new_input(is_given=True, copies=self._copies and is_shared, copy_mode=copy_mode)
 
     def _free(self, name: str, dataset: DatasetLike | None) -> tuple[Input, str | None]:
         """A free input in memory: it goes with the task, or once into the graph if it is large and has far to go."""
         dataset = MemoryDataset() if dataset is None else dataset
         limit = PARAMETER_BYTES if name == "parameters" or name.startswith("params:") else INLINE_BYTES
         if not self._leaves or _bytes(dataset) <= limit:
-            return Input(name, dataset=dataset), None
+            return Input(dataset=dataset), None
         if name not in self.free:
             self.free[name] = self._data(name, Held(dataset))
-        return Input(name, is_given=True), self.free[name]
+        return new_input(is_given=True), self.free[name]
 
     def _shared_load(self, name: str, node: NodeLike, before: list[str]) -> str:
         if name not in self.shared_loads:
@@ -296,31 +301,28 @@ class _Compiler:
 
     def _output(self, name: str, *, saves_inside: bool) -> Output:
         dataset, place, copy_mode = self._entry(name)
-        output = Output(name, stays=place is not _Place.STORED, copies=self._copies, copy_mode=copy_mode)
-        if place is _Place.MEMORY:
-            output.dataset = None if is_plain(dataset) else dataset
-        elif saves_inside:
-            output.catalog = self._catalog([name])
-        else:
-            output.is_saved_apart = True
-        return output
+        stays, copies = place is not _Place.STORED, self._copies
+        if place is _Place.MEMORY and not is_plain(dataset):
+            return Output(stays, copies, copy_mode, dataset=dataset)
+        if place is not _Place.MEMORY and saves_inside:
+            return Output(stays, copies, copy_mode, catalog=self._catalog([name]))
+        return new_output(stays, copies, copy_mode, is_saved_apart=place is not _Place.MEMORY)
 
-    def _outputs(self, node: NodeLike, call: str, outputs: list[Output]) -> list[str]:
+    def _outputs(self, node: NodeLike, call: str, outputs: tuple[Output, ...]) -> list[str]:
         """Add the tasks that follow the node's own and note where its datasets are.
 
         Returns:
             The keys that tell that all is saved; none if nothing is.
         """
-        done = [call] if any(_ends_with_call(output) for output in outputs) else []
-        for index, output in enumerate(outputs):
+        named = list(zip(node.outputs, outputs, strict=True))
+        done = [call] if any(_ends_with_call(*each) for each in named) else []
+        for index, (name, output) in enumerate(named):
             place = index if len(outputs) > 1 else None
             if output.stays:
-                self.edges[output.name] = (
-                    call if place is None else self._pick(node, call, output.name, place)
-                )
+                self.edges[name] = call if place is None else self._pick(node, call, name, place)
             if output.is_saved_apart:
-                save = Save(self.context, node, output.name, self._catalog([output.name]), place)
-                done.append(self._task(output.name, save, [call], "save"))
+                save = Save(self.context, node, name, self._catalog([name]), place)
+                done.append(self._task(name, save, [call], "save"))
         return done
 
     def _pick(self, node: NodeLike, call: str, name: str, index: int) -> str:
@@ -367,12 +369,12 @@ class _Compiler:
         return self._leaves and entry.place is _Place.MEMORY and _bytes(entry.dataset) > INLINE_BYTES
 
 
-def _ends_with_call(output: Output) -> bool:
+def _ends_with_call(name: str, output: Output) -> bool:
     """Whether a reader of an output has to wait for the node although it does not take the node's value.
 
     It was saved inside the node's task, or is read in another format, which the value is not.
     """
-    return output.catalog is not None or (output.stays and "@" in output.name)
+    return output.catalog is not None or (output.stays and "@" in name)
 
 
 def _place(dataset: DatasetLike | None) -> _Place:

@@ -6,15 +6,11 @@ nothing of the rest of the pipeline or the catalog, since on a cluster it is sen
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dask.sizeof import sizeof
-
-from penstock.errors import DatasetError
 from penstock.graph.compact import reduced
 from penstock.graph.failures import add_note
 from penstock.graph.handover import Event
@@ -27,16 +23,15 @@ from penstock.graph.steps import (
     forget,
     load_at_once,
     load_dataset,
-    raise_named,
     save_at_once,
     save_dataset,
     save_streams,
 )
 from penstock.hooks import NO_HOOKS, Hooks
-from penstock.io.memory import MemoryDataset, copied
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data, DatasetLike, NodeLike
+    from penstock.graph.ports import Input, Output, Ports
 
 
 MOST_NAMES = 12
@@ -55,8 +50,6 @@ class Work:
 
     context: Context
     node: NodeLike
-    dataset: str
-    """What is loaded, saved or picked; empty where it is not one dataset."""
     __reduce__ = reduced
     reads = True
     """Whether it looks at the values that it is called with; if not, they only say that it may start."""
@@ -83,6 +76,12 @@ class Work:
 
     kind = ""
 
+    if TYPE_CHECKING:
+
+        @property
+        def dataset(self) -> str:
+            """What is loaded, saved or picked; empty where it is not one dataset."""
+
     def forget(self, dataset: DatasetLike) -> None:
         """Before a load: what this process knows of the store may be of an earlier run, if it is not the driver's."""
         if self.context.handover.leaves_process:
@@ -97,6 +96,7 @@ class Work:
 class Load(Work):
     """Loads a stored dataset for its one reader."""
 
+    dataset: str
     catalog: CatalogLike
     times: int = 1
     """How often the node names it: it is loaded, and hooks fire, as often."""
@@ -119,6 +119,7 @@ class Load(Work):
 class SharedLoad(Work):
     """Loads a dataset once for all its readers, whose own tasks fire the hooks."""
 
+    dataset: str
     catalog: CatalogLike
     kind = "load"
     reads = False
@@ -137,6 +138,7 @@ class SharedLoad(Work):
 class Save(Work):
     """Saves one stored output of a node."""
 
+    dataset: str
     catalog: CatalogLike
     index: int | None = None
     """Which of several outputs it is."""
@@ -158,6 +160,7 @@ class Confirm(Work):
     """Confirms what a node confirms, when all that it made is saved."""
 
     catalog: CatalogLike
+    dataset = ""
     kind = "confirm"
     reads = False
 
@@ -174,6 +177,7 @@ class Confirm(Work):
 class Pick(Work):
     """One of several outputs of a node, so that each is freed by itself."""
 
+    dataset: str
     index: int
 
     def __str__(self) -> str:
@@ -185,129 +189,29 @@ class Pick(Work):
 
 
 @dataclass(eq=False, slots=True)
-class Input:
-    """How a node's task comes by one of its inputs."""
-
-    __reduce__ = reduced
-    name: str
-    times: int = 1
-    """How often the node names it: hooks fire as often."""
-    is_given: bool = False
-    """The graph gives its value: the task is called with it."""
-    dataset: DatasetLike | None = None
-    """Loaded inside the task: a free input that is in memory, or, with `is_async`, a stored one."""
-    is_loaded: bool = False
-    """A task before this one has loaded it and fired the hooks."""
-    copies: bool = False
-    """Somebody else holds the same object."""
-    copy_mode: str | None = None
-    catalog: CatalogLike | None = None
-    """Loads it by name, inside the task."""
-
-    def take(self, value: Data) -> Data:
-        """The value, kept apart from everybody else's.
-
-        Args:
-            value: What the graph gives; None if it does not.
-        """
-        try:
-            if self.is_given:
-                if isinstance(value, Held):
-                    return value.dataset.load()
-                return copied(value, self.copy_mode) if self.copies else value
-            if self.dataset is not None:
-                return self.dataset.load()
-            catalog: Any = self.catalog
-            return catalog.load(self.name)
-        except Exception as error:
-            raise_named(self.name, error)
-            raise
-
-
-@dataclass(eq=False, slots=True)
-class Held:
-    """A value inside the dataset that holds it, which decides what a reader gets."""
-
-    dataset: DatasetLike
-
-    def __sizeof__(self) -> int:
-        """About the bytes of the data; Dask's workers and ours ask for it."""
-        size: int = sizeof(getattr(self.dataset, "_data", self.dataset))
-        return size
-
-
-def opened(value: Data) -> Data:
-    """A value, taken out of the dataset that holds it, if one does."""
-    return value.dataset.load() if isinstance(value, Held) else value
-
-
-@dataclass(eq=False, slots=True)
-class Output:
-    """What a node's task does with one of the node's outputs."""
-
-    __reduce__ = reduced
-    name: str
-    is_saved_apart: bool = False
-    """A `Save` of its own follows, and fires the hooks."""
-    copies: bool = False
-    """Its readers must not see what the node's function does to it later."""
-    copy_mode: str | None = None
-    dataset: DatasetLike | None = None
-    """A memory dataset of the user's own kind: the value goes on inside a copy of it."""
-    catalog: CatalogLike | None = None
-    """Saves it by name, inside the task."""
-    stays: bool = False
-    """Its readers take it from the graph, although it is saved."""
-
-    def give(self, data: Data, before: Data = None) -> Data:
-        """What goes on in the graph; `before` is what this gave for the chunk before, if any."""
-        try:
-            if self.is_saved_apart:
-                return copied(data, self.copy_mode) if self.stays and self.copies else data
-            return self._kept(data, before)
-        except Exception as error:
-            raise_named(self.name, error)
-            raise
-
-    def _kept(self, data: Data, before: Data) -> Data:
-        if self.catalog is not None:
-            self.catalog.save(self.name, data)
-            if not self.stays:
-                return None
-        if data is None:
-            raise DatasetError(
-                "the node returned None, which cannot be saved; return data, or declare no output"
-            )
-        if self.dataset is not None:
-            return _held(before.dataset if before is not None else self.dataset, data)
-        return copied(data, self.copy_mode) if self.copies else data
-
-    def nothing(self) -> Data:
-        """What goes on in the graph of a stream without chunks: readers find the dataset as it was."""
-        if not self.stays:
-            return None
-        dataset = self.catalog[self.name] if self.catalog is not None else self.dataset
-        return Held(MemoryDataset() if dataset is None else dataset)
-
-
-@dataclass(eq=False, slots=True)
 class Call(Work):
     """Calls a node with its inputs; the result is its output, or `Several`, or None."""
 
-    inputs: list[Input]
-    outputs: list[Output]
+    ports: Ports
     catalog: CatalogLike | None = None
     """What node hooks are given."""
     confirms: CatalogLike | None = None
     """Confirms inside the task."""
-    takes_values_only: bool = False
-    """The graph gives the values of all inputs."""
+    dataset = ""
     kind = "call"
 
     def __str__(self) -> str:
         names = self.node.inputs
         more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
         return f"node {self.node.name!r} (inputs: {', '.join(names[:MOST_NAMES]) or 'none'}{more})"
+
+    def named_inputs(self) -> Iterable[tuple[str, Input]]:
+        """The datasets that the node takes, with how its task comes by each."""
+        return zip(dict.fromkeys(self.node.inputs), self.ports.inputs, strict=True)
+
+    def named_outputs(self) -> Iterable[tuple[str, Output]]:
+        """The datasets that the node gives, with what its task does with each."""
+        return zip(self.node.outputs, self.ports.outputs, strict=True)
 
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds]:
         """What the node made, as it goes on in the graph."""
@@ -332,31 +236,31 @@ class Call(Work):
     def taken(self, values: tuple[Data, ...], hooks: Hooks) -> dict[str, Data]:
         """The node's inputs by name."""
         if hooks.for_datasets:
-            return {each.name: self._taken(each, value, hooks) for each, value in self._paired(values)}
-        return {each.name: each.take(value) for each, value in self._paired(values)}
+            return {name: self._taken(name, each, value, hooks) for name, each, value in self._paired(values)}
+        return {name: each.take(name, value) for name, each, value in self._paired(values)}
 
-    def _paired(self, values: tuple[Data, ...]) -> Iterable[tuple[Input, Data]]:
+    def _paired(self, values: tuple[Data, ...]) -> Iterable[tuple[str, Input, Data]]:
         """Each input with what the graph gives for it; the values beyond these only said that the task may start."""
-        if self.takes_values_only:
-            return zip(self.inputs, values, strict=False)
+        if self.ports.takes_values_only:
+            return zip(dict.fromkeys(self.node.inputs), self.ports.inputs, values, strict=False)
         given = iter(values)
-        return [(each, next(given) if each.is_given else None) for each in self.inputs]
+        return [(name, each, next(given) if each.is_given else None) for name, each in self.named_inputs()]
 
-    def _taken(self, each: Input, value: Data, hooks: Hooks) -> Data:
+    def _taken(self, name: str, each: Input, value: Data, hooks: Hooks) -> Data:
         if each.is_loaded:
-            return each.take(value)
+            return each.take(name, value)
         for _ in range(each.times):
-            data = load_dataset(lambda _: each.take(value), each.name, self.node, hooks)
+            data = load_dataset(lambda name: each.take(name, value), name, self.node, hooks)
         return data
 
     def given(self, outputs: dict[str, Data], hooks: Hooks) -> list[Data]:
         """What goes on in the graph, one for each output, in their order."""
-        return [self._given(each, outputs[each.name], hooks) for each in self.outputs]
+        return [self._given(name, each, outputs[name], hooks) for name, each in self.named_outputs()]
 
-    def _given(self, each: Output, data: Data, hooks: Hooks) -> Data:
+    def _given(self, name: str, each: Output, data: Data, hooks: Hooks) -> Data:
         if each.is_saved_apart or not hooks.for_datasets:
-            return each.give(data)
-        return save_dataset(lambda _, value: each.give(value), each.name, data, self.node, hooks)
+            return each.give(name, data)
+        return save_dataset(each.give, name, data, self.node, hooks)
 
 
 @dataclass(eq=False, slots=True)
@@ -366,13 +270,13 @@ class StreamCall(Call):
     def given(self, outputs: dict[str, Data], hooks: Hooks) -> list[Data]:
         """The last chunk of each output that stays in memory."""
         last: dict[str, Data] = {}
-        output_by_name = {each.name: each for each in self.outputs}
+        output_by_name = dict(self.named_outputs())
 
         def save(name: str, chunk: Data) -> None:
-            last[name] = output_by_name[name].give(chunk, last.get(name))
+            last[name] = output_by_name[name].give(name, chunk, last.get(name))
 
         save_streams(save, outputs, self.node, hooks)
-        return [last[each.name] if each.name in last else each.nothing() for each in self.outputs]
+        return [last[name] if name in last else each.nothing(name) for name, each in self.named_outputs()]
 
 
 @dataclass(eq=False, slots=True)
@@ -381,20 +285,16 @@ class AsyncCall(Call):
 
     def taken(self, values: tuple[Data, ...], hooks: Hooks) -> dict[str, Data]:
         """The node's inputs by name."""
-        for each in self.inputs:
+        paired = {name: (each, value) for name, each, value in self._paired(values)}
+        for name, (each, _) in paired.items():
             if each.catalog is not None:
-                self.forget(each.catalog[each.name])
-        paired = {each.name: (each, value) for each, value in self._paired(values)}
-        return load_at_once(lambda name: self._taken(*paired[name], hooks), list(paired))
+                self.forget(each.catalog[name])
+        return load_at_once(lambda name: self._taken(name, *paired[name], hooks), list(paired))
 
     def given(self, outputs: dict[str, Data], hooks: Hooks) -> list[Data]:
         """What goes on in the graph, one for each output, in their order."""
-        output_by_name = {each.name: each for each in self.outputs}
-        given = save_at_once(lambda name, data: output_by_name[name].give(data), outputs, self.node, hooks)
-        return [given[each.name] for each in self.outputs]
-
-
-def _held(dataset: DatasetLike, data: Data) -> Held:
-    holder = copy.copy(dataset)
-    holder.save(data)
-    return Held(holder)
+        output_by_name = dict(self.named_outputs())
+        given = save_at_once(
+            lambda name, data: output_by_name[name].give(name, data), outputs, self.node, hooks
+        )
+        return [given[name] for name in output_by_name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
@@ -46,11 +47,13 @@ def sort_key(names: Names) -> tuple[Any, ...]:
 def copied(side: str, names: Any, node: Callable[[], str]) -> Names:
     """The names, safe from what the caller does to the list or mapping afterwards.
 
+    Equal names are one object, which is compared faster, and travels once in a graph.
+
     Raises:
         InvalidNodeError: The names are written in no form that a node takes.
     """
     if names is None or isinstance(names, str):
-        return names
+        return mapped(names, interned)
     if not isinstance(names, (list, dict)):
         raise InvalidNodeError(
             node(), f"the {side} are not a form that a node takes but a", [type(names).__name__], _HOW
@@ -59,7 +62,12 @@ def copied(side: str, names: Any, node: Callable[[], str]) -> Names:
     wrong = [repr(name) for name in written if not isinstance(name, str)]
     if wrong:
         raise InvalidNodeError(node(), f"some {side} are not strings", wrong, _HOW)
-    return names.copy()
+    return mapped(names, interned)
+
+
+def interned(name: str) -> str:
+    """The one object that stands for all equal names; a string of a class of its own stays what it is."""
+    return sys.intern(name) if type(name) is str else name
 
 
 def check_datasets(inputs: tuple[str, ...], outputs: tuple[str, ...], node: Callable[[], str]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import InvalidNodeError, NodeDataError, SignatureError
-from penstock.pipeline.forms import Names, check_datasets, copied, flat, mapped, sort_key
+from penstock.pipeline.forms import Names, check_datasets, copied, flat, interned, mapped, sort_key
 from penstock.pipeline.outputs import by_dataset, streams
 from penstock.pipeline.signature import bound_order, function_name, identity, inner_name
 from penstock.pipeline.transcoding import base_names
@@ -66,7 +66,7 @@ class Node:
                 f"of {func!r}", "its first argument is no function but", [type(func).__name__], advice
             )
         self._func = func
-        self._given_name = name or None
+        self._given_name = interned(name) if name else None
         self._namespace = namespace or None
         self._name: str | None = None
         self._preview_fn = preview_fn
@@ -279,11 +279,11 @@ class Node:
             return copyreg.__newobj__, (type(self),), vars(self)  # type: ignore[attr-defined]
         ordered = self._input_names if isinstance(self._inputs, dict) else None
         told = None if self._given_name else self.name
-        written = (self._func, self._inputs, self._outputs, self._given_name, self._namespace)
-        rest = [tuple(sorted(self._tags)) or None, self._confirms, ordered, told, self._preview_fn]
+        tags = tuple(sorted(self._tags)) or None
+        rest = [self._given_name, self._namespace, tags, self._confirms, ordered, told, self._preview_fn]
         while rest and rest[-1] is None:
             rest.pop()
-        return _arrived, (*written, *rest)
+        return _arrived, (self._func, self._inputs, self._outputs, *rest)
 
     def __str__(self) -> str:
         self._told_function_name()
@@ -337,8 +337,8 @@ def _arrived(  # noqa: PLR0913, PLR0917 - the parts of a node
     func: Callable[..., Data],
     inputs: Names,
     outputs: Names,
-    given_name: str | None,
-    namespace: str | None,
+    given_name: str | None = None,
+    namespace: str | None = None,
     tags: tuple[str, ...] | None = None,
     confirms: Names = None,
     input_names: tuple[str, ...] | None = None,

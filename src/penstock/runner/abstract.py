@@ -20,11 +20,11 @@ from penstock.graph.attempts import with_policies
 from penstock.graph.compile import check_inputs, compile_pipeline, is_cached
 from penstock.graph.failures import CarriedError, unpacked
 from penstock.graph.handover import Handover, Listener, SameProcess
+from penstock.graph.held import Held, opened
 from penstock.graph.keys import new_run
 from penstock.graph.part import is_plain, is_shared_memory
 from penstock.graph.policy import checked_policies, policies_by_node
 from penstock.graph.steps import forget, wrapped
-from penstock.graph.work import Held, opened
 from penstock.hooks import Hooks
 from penstock.io.memory import Deferred, MemoryDataset
 from penstock.io.secrecy import without_secret_options, without_url_secrets

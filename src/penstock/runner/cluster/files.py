@@ -51,8 +51,8 @@ def stored_datasets(plan: Plan) -> Iterator[Stored]:
         if isinstance(work, Load | SharedLoad | Save):
             catalogs[work.dataset] = work.catalog
         elif isinstance(work, Call):
-            inside: tuple[Any, ...] = (*work.inputs, *work.outputs)
-            catalogs.update((each.name, each.catalog) for each in inside if each.catalog is not None)
+            inside: tuple[tuple[str, Any], ...] = (*work.named_inputs(), *work.named_outputs())
+            catalogs.update((name, each.catalog) for name, each in inside if each.catalog is not None)
     for name, catalog in catalogs.items():
         dataset = catalog.get(name)
         if dataset is not None:

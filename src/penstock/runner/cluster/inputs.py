@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dask.sizeof import sizeof
 from distributed import Client, Future, Variable, get_worker, worker_client
 
-from penstock.graph.work import Held, opened
+from penstock.graph.held import Held, opened
 from penstock.io.memory import MemoryDataset
 from penstock.runner.cluster.remote import Remote
 from penstock.runner.cluster.workers import told

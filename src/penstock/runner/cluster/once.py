@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from distributed.diagnostics.plugin import SchedulerPlugin
 
+from penstock.graph.ports import Ports
 from penstock.graph.work import Call, Confirm, Save, Work
 
 if TYPE_CHECKING:
@@ -98,17 +99,17 @@ def _again(work: Work) -> Work | None:
     """What to do if the worker dies that has done the work; None if nothing, since all that came of it outlives workers."""
     if isinstance(work, Save | Confirm):
         return None
-    if not isinstance(work, Call) or any(each.is_saved_apart for each in work.outputs):
+    if not isinstance(work, Call) or any(each.is_saved_apart for each in work.ports.outputs):
         return work
-    if not any(each.stays for each in work.outputs):
+    if not any(each.stays for each in work.ports.outputs):
         return None
-    saves_inside = work.confirms is not None or any(each.catalog for each in work.outputs)
+    saves_inside = work.confirms is not None or any(each.catalog for each in work.ports.outputs)
     return _without_saves(work) if saves_inside else work
 
 
 def _without_saves(call: Call) -> Call:
-    outputs = [replace(each, catalog=None) for each in call.outputs]
-    return replace(call, outputs=outputs, confirms=None)
+    outputs = tuple([replace(each, catalog=None) for each in call.ports.outputs])
+    return replace(call, ports=Ports(call.ports.inputs, outputs), confirms=None)
 
 
 def _nothing() -> None:

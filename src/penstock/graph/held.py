@@ -1,0 +1,36 @@
+"""A value that goes from node to node inside the dataset that holds it."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dask.sizeof import sizeof
+
+if TYPE_CHECKING:
+    from penstock._typing import Data, DatasetLike
+
+
+@dataclass(eq=False, slots=True)
+class Held:
+    """A value inside the dataset that holds it, which decides what a reader gets."""
+
+    dataset: DatasetLike
+
+    def __sizeof__(self) -> int:
+        """About the bytes of the data; Dask's workers and ours ask for it."""
+        size: int = sizeof(getattr(self.dataset, "_data", self.dataset))
+        return size
+
+
+def opened(value: Data) -> Data:
+    """A value, taken out of the dataset that holds it, if one does."""
+    return value.dataset.load() if isinstance(value, Held) else value
+
+
+def holding(dataset: DatasetLike, data: Data) -> Held:
+    """The data in a copy of the dataset."""
+    holder = copy.copy(dataset)
+    holder.save(data)
+    return Held(holder)
