@@ -14,7 +14,6 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from penstock.graph.compact import reduced
-from penstock.graph.ports import Input, Ports
 from penstock.graph.steps import Seconds, call_node
 from penstock.graph.work import Call, Confirm, Load, Pick, Work
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from penstock._typing import Data
     from penstock.graph.plan import Plan
     from penstock.graph.policy import NodePolicy
+    from penstock.graph.ports import Input
     from penstock.hooks import Hooks
 
 _LOG = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def _tried_work(work: Work, policy: NodePolicy, loads: Mapping[tuple[str, str], 
         return Tried(work.context, work.node, work.dataset, work, policy)
     own = {name: loads[work.node.name, name] for name, each in work.named_inputs() if each.is_loaded}
     inputs = [each if each.is_loaded else replace(each, copies=each.is_given) for each in work.ports.inputs]
-    apart = replace(work, ports=Ports(tuple(inputs), work.ports.outputs))
+    apart = replace(work, ports=replace(work.ports, inputs=tuple(inputs)))
     return TriedCall(work.context, work.node, "", apart, policy, own)
 
 

@@ -147,9 +147,7 @@ class _Compiler:
     """The graph of the nodes added so far."""
 
     def __init__(self, pipeline: PipelineLike, catalog: CatalogLike, hooks: Hooks, context: Context) -> None:
-        self.catalog = catalog
-        self.hooks = hooks
-        self.context = context
+        self.catalog, self.hooks, self.context = catalog, hooks, context
         self.run = new_run()
         self.graph: dict[str, Any] = {}
         self.tasks: dict[str, TaskInfo] = {}
@@ -160,10 +158,12 @@ class _Compiler:
         """The key whose value is the dataset, for each dataset that is handed over in the graph."""
         self.references: dict[str, TaskRef] = {}
         """One for each key: on its way to a cluster, what is the same object is written once."""
-        self.ports: dict[tuple[tuple[Input, ...], tuple[Output, ...]], Ports] = {}
+        self.ports: dict[tuple[Any, ...], Ports] = {}
         self.shared_loads: dict[str, str] = {}
         self.free: dict[str, str] = {}
         """The key of each large free input in memory."""
+        self.own: dict[str, Input] = {}
+        """Those that go with the task."""
         self.kinds: dict[int, type[Call]] = {}
         self.waited_for: set[str] = set()
         self.done: dict[NodeLike, list[str]] = {}
@@ -178,7 +178,8 @@ class _Compiler:
         inputs, keys = self._inputs(node, waits)
         kind = self._kind(node.func)
         outputs = tuple([self._output(name, saves_inside=kind is not Call) for name in node.outputs])
-        call = kind(self.context, node, self._ports(inputs, outputs), self._hook_catalog(node))
+        call = self._ports(kind, inputs, outputs)(node)
+        call.catalog = self._hook_catalog(node)
         confirms = node.confirms
         if confirms and kind is not Call:
             call.confirms = self._catalog(confirms)
@@ -232,11 +233,11 @@ class _Compiler:
         self.waited_for.add(key)
         return self.references[key]
 
-    def _ports(self, inputs: tuple[Input, ...], outputs: tuple[Output, ...]) -> Ports:
+    def _ports(self, kind: type[Call], inputs: tuple[Input, ...], outputs: tuple[Output, ...]) -> Ports:
         """The same object for the same ports."""
-        ports = self.ports.get((inputs, outputs))
+        ports = self.ports.get((kind, inputs, outputs))
         if ports is None:
-            ports = self.ports[inputs, outputs] = Ports(inputs, outputs)
+            ports = self.ports[kind, inputs, outputs] = Ports(kind, self.context, inputs, outputs)
         return ports
 
     # How a node's task comes by its inputs
@@ -286,7 +287,7 @@ class _Compiler:
         dataset = MemoryDataset() if dataset is None else dataset
         limit = PARAMETER_BYTES if name == "parameters" or name.startswith("params:") else INLINE_BYTES
         if not self._leaves or _bytes(dataset) <= limit:
-            return Input(dataset=dataset), None
+            return self.own.setdefault(name, Input(dataset=dataset)), None
         if name not in self.free:
             self.free[name] = self._data(name, Held(dataset))
         return new_input(is_given=True), self.free[name]

@@ -17,7 +17,9 @@ from penstock.graph.steps import raise_named
 from penstock.io.memory import MemoryDataset, copied
 
 if TYPE_CHECKING:
-    from penstock._typing import CatalogLike, Data, DatasetLike
+    from penstock._typing import CatalogLike, Data, DatasetLike, NodeLike
+    from penstock.graph.steps import Context
+    from penstock.graph.work import Call
 
 
 @dataclass(eq=False, slots=True)
@@ -110,16 +112,23 @@ class Output:
 
 @dataclass(eq=False, slots=True)
 class Ports:
-    """All inputs and outputs of a node, in the order of its datasets; an input that is named twice stands there once."""
+    """What the calls of many nodes have in common. On its way a call is no more than these, called with its node."""
 
     __reduce__ = reduced
+    kind: type[Call]
+    context: Context
     inputs: tuple[Input, ...]
+    """In the order of the node's datasets; one that is named twice stands there once."""
     outputs: tuple[Output, ...]
     takes_values_only: bool = field(init=False)
     """The graph gives the values of all inputs."""
 
     def __post_init__(self) -> None:
         self.takes_values_only = all(each.is_given for each in self.inputs)
+
+    def __call__(self, node: NodeLike) -> Call:
+        """The call of a node that has these."""
+        return self.kind(self.context, node, self)
 
 
 new_input = functools.cache(Input)

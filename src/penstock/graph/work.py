@@ -200,6 +200,9 @@ class Call(Work):
     dataset = ""
     kind = "call"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (self.ports, (self.node,)) if self.catalog is None and self.confirms is None else reduced(self)
+
     def __str__(self) -> str:
         names = self.node.inputs
         more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""

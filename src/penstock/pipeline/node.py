@@ -283,7 +283,7 @@ class Node:
         rest = [self._given_name, self._namespace, tags, self._confirms, ordered, told, self._preview_fn]
         while rest and rest[-1] is None:
             rest.pop()
-        return _arrived, (self._func, self._inputs, self._outputs, *rest)
+        return _arrived, (self._func, _packed(self._inputs), _packed(self._outputs), *rest)
 
     def __str__(self) -> str:
         self._told_function_name()
@@ -333,10 +333,19 @@ class Node:
         return name
 
 
+def _packed(names: Names) -> Names | tuple[str, ...]:
+    """The names as they travel: a tuple takes less room than a list."""
+    return tuple(names) if isinstance(names, list) else names
+
+
+def _unpacked(names: Names | tuple[str, ...]) -> Names:
+    return list(names) if isinstance(names, tuple) else names
+
+
 def _arrived(  # noqa: PLR0913, PLR0917 - the parts of a node
     func: Callable[..., Data],
-    inputs: Names,
-    outputs: Names,
+    inputs: Names | tuple[str, ...],
+    outputs: Names | tuple[str, ...],
     given_name: str | None = None,
     namespace: str | None = None,
     tags: tuple[str, ...] | None = None,
@@ -349,10 +358,10 @@ def _arrived(  # noqa: PLR0913, PLR0917 - the parts of a node
     made = object.__new__(Node)
     made._func, made._given_name, made._namespace, made._name = func, given_name, namespace, name
     made._preview_fn, made._tags = preview_fn, frozenset(tags or ())
-    made._inputs, made._outputs, made._confirms = inputs, outputs, confirms
-    made._input_names, made._output_names = input_names or flat(inputs), flat(outputs)
+    made._inputs, made._outputs, made._confirms = _unpacked(inputs), _unpacked(outputs), confirms
+    made._input_names, made._output_names = input_names or flat(made._inputs), flat(made._outputs)
     made._input_set = frozenset(made._input_names)
-    made._input_bases, made._output_bases = base_names(flat(inputs)), base_names(made._output_names)
+    made._input_bases, made._output_bases = base_names(flat(made._inputs)), base_names(made._output_names)
     return made
 
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from distributed.diagnostics.plugin import SchedulerPlugin
 
-from penstock.graph.ports import Ports
 from penstock.graph.work import Call, Confirm, Save, Work
 
 if TYPE_CHECKING:
@@ -109,7 +108,7 @@ def _again(work: Work) -> Work | None:
 
 def _without_saves(call: Call) -> Call:
     outputs = tuple([replace(each, catalog=None) for each in call.ports.outputs])
-    return replace(call, ports=Ports(call.ports.inputs, outputs), confirms=None)
+    return replace(call, ports=replace(call.ports, outputs=outputs), confirms=None)
 
 
 def _nothing() -> None:
