@@ -19,7 +19,7 @@ from distributed import Client, LocalCluster
 
 from penstock import DaskRunner
 from penstock.errors import ClusterError, DatasetError, NodeError, RunnerError
-from penstock.io import DataCatalog, MemoryDataset
+from penstock.io import DataCatalog, JSONDataset, MemoryDataset
 from penstock.pipeline import node, pipeline
 from penstock.testing import add_one, fail
 
@@ -82,6 +82,26 @@ def test_nothing_of_a_run_stays_on_the_scheduler(client):
     assert eventually(lambda: client.run_on_scheduler(known) <= before, 5), (
         client.run_on_scheduler(known) - before
     )
+
+
+def test_a_failure_after_a_stored_dataset_has_been_read_ends_the_run(client, tmp_path):
+    """The scheduler lets nobody need a save that is done, and has to forget it when the run is stopped."""
+    pipe = pipeline([node(lambda: 1, None, "kept", name="make"), node(fail, "kept", "end", name="fail")])
+    catalog = DataCatalog({"kept": JSONDataset(str(tmp_path / "kept.json"))})
+    errors = []
+
+    def run():
+        try:
+            DaskRunner(client).run(pipe, catalog)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run has ended
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(20)
+
+    assert errors
+    assert tasks_on(client) == []
 
 
 def test_a_later_run_takes_what_an_earlier_one_left_on_the_cluster(client):

@@ -30,11 +30,13 @@ def computed(
         NodeError: A task was given up, since its workers died again and again.
         ClusterError: The scheduler is gone, or has given up the run.
     """
-    with _aside(), delivered(client, graph) as small, done_once(client):
+    with _aside(), delivered(client, graph) as small:
         futures: list[Future] = []
         try:
-            futures = client.get(small, list(keys), sync=False)
-            _wait(client, futures, graph)
+            # Closed before the run is stopped: until then the scheduler keeps what is saved, for nobody, and knows no end.
+            with done_once(client):
+                futures = client.get(small, list(keys), sync=False)
+                _wait(client, futures, graph)
         except BaseException:
             if not ends_with_cluster:
                 # Interrupted while it was sent, the graph may be there although no future is here.
