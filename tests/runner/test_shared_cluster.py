@@ -1,0 +1,204 @@
+"""A cluster that several things share, for long: runs in runs, Dask's collections in nodes, workers that come and go, metrics."""
+
+from __future__ import annotations
+
+import re
+import time
+import urllib.request
+from collections import deque
+
+import pytest
+from distributed import Client, LocalCluster, get_client, get_worker
+
+from penstock import DaskRunner, DataCatalog, TextDataset
+from penstock.pipeline import node, pipeline
+from penstock.testing import add_one
+
+
+@pytest.fixture(scope="module")
+def narrow():
+    """A client of a cluster of one worker, which does one thing at a time."""
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def run_by_the_workers_client(x):
+    inner = pipeline([node(add_one, "y", "z", name="inner")])
+    return DaskRunner(get_client()).run(inner, DataCatalog({"y": x}))["z"].load()
+
+
+def run_by_the_address(x):
+    inner = pipeline([node(add_one, "y", "z", name="inner")])
+    return DaskRunner(get_worker().scheduler.address).run(inner, DataCatalog({"y": x}))["z"].load()
+
+
+def run_of_runs(x):
+    inner = pipeline([node(run_by_the_workers_client, "y", "z", name="middle")])
+    return DaskRunner(get_client()).run(inner, DataCatalog({"y": x}))["z"].load()
+
+
+@pytest.mark.parametrize("work", [run_by_the_workers_client, run_by_the_address, run_of_runs])
+def test_runs_inside_tasks_end_although_a_worker_does_one_thing_at_a_time(narrow, work):
+    nodes = pipeline([node(work, f"x{k}", f"z{k}", name=f"outer{k}") for k in range(3)])
+
+    result = DaskRunner(narrow).run(nodes, DataCatalog({f"x{k}": k for k in range(3)}))
+
+    assert [result[f"z{k}"].load() for k in range(3)] == [1, 2, 3]
+
+
+def test_a_node_may_compute_a_dataframe_of_dasks_on_the_worker_that_it_runs_on(narrow):
+    pytest.importorskip("dask.dataframe", reason="it needs pandas and pyarrow", exc_type=ImportError)
+
+    def totals(count):
+        import dask.dataframe as dd  # noqa: PLC0415
+        import pandas as pd  # noqa: PLC0415
+
+        flow = pd.DataFrame({"river": ["Aare", "Rhone"] * count, "flow": range(2 * count)})
+        return dd.from_pandas(flow, npartitions=4).groupby("river")["flow"].sum().compute().to_dict()
+
+    nodes = pipeline([node(totals, f"x{k}", f"y{k}", name=f"totals{k}") for k in range(2)])
+
+    result = DaskRunner(narrow).run(nodes, DataCatalog({"x0": 10, "x1": 10}))
+
+    assert [result[f"y{k}"].load() for k in range(2)] == [{"Aare": 90, "Rhone": 100}] * 2
+
+
+ADAPTIVE = []
+"""The cluster, for its workers, which are threads of this process."""
+
+
+def until(is_so):
+    end = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < end, "it never was so"
+        time.sleep(0.02)
+
+
+def workers():
+    return len(ADAPTIVE[0].scheduler.workers)
+
+
+def test_a_cluster_that_adapts_grows_and_shrinks_under_a_run(tmp_path):
+    """A worker that is sent home leaves what it holds to the others: no node is called twice for it."""
+
+    def wide(k):
+        with (tmp_path / "calls").open("a") as calls:
+            calls.write(f"{k}\n")
+        until(lambda: len((tmp_path / "calls").read_text().split()) > 1)
+        return k
+
+    def narrow(*numbers):
+        until(lambda: workers() == 1)
+        return sum(numbers)
+
+    parts = [node(lambda x, k=k: wide(k), "x", f"y{k}", name=f"wide{k}") for k in range(4)]
+    names = [f"y{k}" for k in range(4)]
+    last = node(lambda *numbers: sum(numbers), [*names, "z"], "total", name="last")
+    with LocalCluster(
+        n_workers=0, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        ADAPTIVE[:] = [cluster]
+        cluster.adapt(minimum=0, maximum=2, interval="50ms", wait_count=2, target_duration="100ms")
+
+        result = DaskRunner(cluster).run(
+            pipeline([*parts, node(narrow, "y0", "z", name="narrow"), last]), DataCatalog({"x": 1})
+        )
+
+        assert result["total"].load() == 6
+        assert sorted((tmp_path / "calls").read_text().split()) == ["0", "1", "2", "3"]
+        assert len({record.worker for record in result.records}) == 2
+
+
+# What is left of many runs
+
+STORED = pipeline(
+    [
+        node(add_one, "x", "level", name="gauge-river"),
+        node(str, "level", "written", name="write_down"),
+        node(len, "written", "length", name="measure_text"),
+    ]
+)
+
+
+def run_stored(client, folder):
+    catalog = DataCatalog({"x": 1, "written": TextDataset(folder / "level.txt")})
+    assert DaskRunner(client).run(STORED, catalog)["length"].load() == 1
+
+
+def test_metrics_have_one_label_a_node_however_often_it_runs(narrow, tmp_path):
+    """A label for each run would fill the memory of whoever collects the metrics of a shared cluster, and show no node over time."""
+    pytest.importorskip("prometheus_client", reason="Dask has no metrics without prometheus_client")
+
+    for _ in range(3):
+        run_stored(narrow, tmp_path)
+
+    port = narrow.scheduler_info()["services"]["dashboard"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        told = answer.read().decode()
+    finished = r'^dask_scheduler_prefix_state_totals_total\{state="memory",task_prefix_name="(.*?)"\} (.*)$'
+    times_by_label = {label: float(times) for label, times in re.findall(finished, told, re.MULTILINE)}
+    names = {"gauge_river", "write_down", "save:written", "load:written", "measure_text"}
+    assert {label for label in times_by_label if re.search("gauge|writ|measure", label)} == names
+    assert min(times_by_label[name] for name in names) >= 3
+
+
+RUNS = 10
+
+KEPT_BY_DASK = {
+    "spans.spans",
+    "spans.root_spans",
+    "spans.spans_search_by_name",
+    "spans.spans_search_by_tag",
+    "digests_total",
+    "digests_max",
+    "digests_total_since_heartbeat",
+    "cumulative_worker_metrics",
+}
+"""What grows with each computation on any cluster: its span, and how long what took in it; or from one heartbeat to the next."""
+
+
+def sizes(dask_scheduler=None, dask_worker=None):
+    """How much each collection of a scheduler or worker holds, unless it has a largest length."""
+    server = dask_scheduler or dask_worker
+    parts = {
+        "": server,
+        "state.": getattr(server, "state", None),
+        "broker.": getattr(server, "_broker", None),
+    }
+    parts |= {f"{name}.": extension for name, extension in server.extensions.items()}
+    return {
+        prefix + name: len(value)
+        for prefix, part in parts.items()
+        for name, value in attributes(part)
+        if isinstance(value, dict | set | list) or (isinstance(value, deque) and value.maxlen is None)
+    }
+
+
+def attributes(thing):
+    slots = [name for cls in type(thing).__mro__ for name in getattr(cls, "__slots__", ())]
+    return [(name, getattr(thing, name, None)) for name in {*getattr(thing, "__dict__", ()), *slots}]
+
+
+def test_nothing_of_ours_grows_with_the_number_of_runs(narrow, tmp_path):
+    """A cluster lives for weeks and sees thousands of runs."""
+
+    def all_sizes():
+        return [narrow.run_on_scheduler(sizes), *narrow.run(sizes).values()]
+
+    run_stored(narrow, tmp_path)
+    before = all_sizes()
+    for _ in range(RUNS):
+        run_stored(narrow, tmp_path)
+    after = all_sizes()
+
+    grown = [
+        {name for name in new if new[name] - old.get(name, 0) >= RUNS}
+        for old, new in zip(before, after, strict=True)
+    ]
+    assert set.union(*grown) <= KEPT_BY_DASK
+    assert grown[0], "Dask's own growth is seen"
