@@ -16,24 +16,24 @@ edge of the graph is the dataset. A `CachedDataset` is both: it is loaded once f
 from __future__ import annotations
 
 import contextlib
-import difflib
 import gc
 import inspect
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dask._task_spec import DataNode, Task, TaskRef
 from dask.sizeof import sizeof
 
-from penstock.errors import InvalidNodeError, MissingInputError
+from penstock.graph.checks import check_inputs, refuse_generators
 from penstock.graph.handover import Handover, SameProcess
 from penstock.graph.held import Held
 from penstock.graph.keys import new_run, task_key
 from penstock.graph.part import copy_mode_of, in_memory, is_plain, part_of
-from penstock.graph.plan import Plan, TaskInfo
+from penstock.graph.plan import Plan
 from penstock.graph.ports import Input, Output, Ports, new_input, new_output
 from penstock.graph.steps import Context, wrapped
 from penstock.graph.work import (
@@ -105,30 +105,6 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def check_inputs(pipeline: PipelineLike, catalog: CatalogLike) -> None:
-    """Refuse a pipeline with free inputs that the catalog lacks, naming all of them."""
-    missing = {name for name in pipeline.inputs() if name not in catalog}
-    if not missing:
-        return
-    known = list(catalog.keys()) if hasattr(catalog, "keys") else []
-    close = {name: difflib.get_close_matches(name, known) for name in missing}
-    raise MissingInputError(
-        missing, type(catalog).__name__, {name: near for name, near in close.items() if near}
-    )
-
-
-def refuse_generators(nodes: Iterable[NodeLike]) -> None:
-    """Refuse generator functions, for a run with `is_async`, naming all of them."""
-    names = sorted(node.name for node in nodes if inspect.isgeneratorfunction(node.func))
-    if names:
-        raise InvalidNodeError(
-            ", ".join(names),
-            "a generator function, whose outputs are saved chunk by chunk, cannot run with is_async",
-            (),
-            "Run without is_async",
-        )
-
-
 class _Place(Enum):
     STORED = "stored"
     CACHED = "cached"
@@ -150,12 +126,11 @@ class _Compiler:
         self.catalog, self.hooks, self.context = catalog, hooks, context
         self.run = new_run()
         self.graph: dict[str, Any] = {}
-        self.tasks: dict[str, TaskInfo] = {}
+        self.data: dict[str, str] = {}
         self.pipeline = pipeline
-        self.parents = pipeline.node_dependencies
         self.readers = Counter([name for node in pipeline.nodes for name in dict.fromkeys(node.inputs)])
-        self.edges: dict[str, str] = {}
-        """The key whose value is the dataset, for each dataset that is handed over in the graph."""
+        self.edges: dict[str, tuple[Input, str]] = {}
+        """How every reader comes by each dataset that a node of this run hands over, and the key whose value it is."""
         self.references: dict[str, TaskRef] = {}
         """One for each key: on its way to a cluster, what is the same object is written once."""
         self.ports: dict[tuple[Any, ...], Ports] = {}
@@ -167,14 +142,13 @@ class _Compiler:
         self.kinds: dict[int, type[Call]] = {}
         self.waited_for: set[str] = set()
         self.done: dict[NodeLike, list[str]] = {}
-        """The keys that tell that a node has saved all, beyond those whose values its readers take anyway."""
+        """The keys that tell that a node has saved all, for each node that saves something."""
         self.entries: dict[str, _Entry] = {}
         self.common = {"hooks": self._hooks()} if hooks else {}
 
     def add(self, node: NodeLike) -> None:
         """Add the tasks of one node, after those of the nodes before it."""
-        done = self.done
-        waits = list(dict.fromkeys([key for parent in self.parents[node] for key in done[parent]]))
+        waits = self._waits(node)
         inputs, keys = self._inputs(node, waits)
         kind = self._kind(node.func)
         outputs = tuple([self._output(name, saves_inside=kind is not Call) for name in node.outputs])
@@ -184,10 +158,25 @@ class _Compiler:
         if confirms and kind is not Call:
             call.confirms = self._catalog(confirms)
         key = self._task(node.name, call, [*keys, *waits])
-        done[node] = self._outputs(node, key, outputs)
+        done = self._outputs(node, key, outputs)
         if confirms and kind is Call:
             confirm = Confirm(self.context, node, self._catalog(confirms))
-            done[node] = [self._task(node.name, confirm, done[node] or [key], "confirm")]
+            done = [self._task(node.name, confirm, done or [key], "confirm")]
+        if done:
+            self.done[node] = done
+
+    def _waits(self, node: NodeLike) -> list[str]:
+        """The keys that tell that the nodes before it have saved all, beyond those whose values it takes."""
+        done = self.done
+        return (
+            list(dict.fromkeys([key for parent in self._parents[node] for key in done.get(parent, ())]))
+            if done
+            else []
+        )
+
+    @cached_property
+    def _parents(self) -> Mapping[Any, Iterable[Any]]:
+        return self.pipeline.node_dependencies
 
     def _kind(self, func: Callable[..., Any]) -> type[Call]:
         if self.context.is_async:
@@ -201,28 +190,27 @@ class _Compiler:
     def plan(self) -> Plan:
         """All that was added."""
         outputs = {
-            name: self.edges[name]
+            name: self.edges[name][1]
             for name in sorted(self.pipeline.outputs())
             if name in self.edges and self._entry(name).place is _Place.MEMORY
         }
         keys = dict.fromkeys(outputs.values())
         keys.update(dict.fromkeys(key for key in self.graph if key not in self.waited_for))
         stored = frozenset(name for name, entry in self.entries.items() if entry.place is not _Place.MEMORY)
-        return Plan(self.graph, list(keys), outputs, self.tasks, self.pipeline, stored)
+        return Plan(self.graph, list(keys), outputs, self.data, self.pipeline, stored)
 
     def _task(self, name: str, work: Work, arguments: list[str], kind: str = "") -> str:
         key = task_key(name, self.run, len(self.graph), kind)
         self.waited_for.update(arguments)
         self.references[key] = TaskRef(key)
         self.graph[key] = Task(key, work, *[self.references[each] for each in arguments], **self.common)
-        self.tasks[key] = TaskInfo(kind or "call", work.node.name, work.dataset)
         return key
 
     def _data(self, name: str, value: Any) -> str:
         key = task_key(name, self.run, len(self.graph), "data")
         self.references[key] = TaskRef(key)
         self.graph[key] = DataNode(key, value)
-        self.tasks[key] = TaskInfo("data", dataset=name)
+        self.data[key] = name
         return key
 
     def _hooks(self) -> Hooks | TaskRef:
@@ -248,10 +236,7 @@ class _Compiler:
         unique = dict.fromkeys(names)
         inputs, keys = [], []
         for name in unique:
-            key = self.edges.get(name)
-            each = self._handed_over(name) if key is not None else None
-            if each is None:
-                each, key = self._fetched(name, node, [*self._before(unique), *waits])
+            each, key = self.edges.get(name) or self._fetched(name, node, [*self._before(unique), *waits])
             if len(unique) < len(names):
                 each = replace(each, times=names.count(name))
             inputs.append(each)
@@ -261,7 +246,7 @@ class _Compiler:
 
     def _before(self, names: Iterable[str]) -> Iterator[str]:
         """The keys of what nodes of this run hand over."""
-        return (self.edges[name] for name in names if name in self.edges)
+        return (self.edges[name][1] for name in names if name in self.edges)
 
     def _fetched(self, name: str, node: NodeLike, before: list[str]) -> tuple[Input, str | None]:
         """How a node comes by what no node of this run hands over, and the key of the task that gives it, if one does."""
@@ -277,7 +262,6 @@ class _Compiler:
         return new_input(is_given=True, is_loaded=True), self._task(name, load, before, "load")
 
     def _handed_over(self, name: str) -> Input:
-        """How every reader comes by a dataset that a node of this run hands over."""
         _, place, copy_mode = self._entry(name)
         is_shared = self.readers[name] > 1 or place is _Place.CACHED or self.context.handover.may_repeat
         return new_input(is_given=True, copies=self._copies and is_shared, copy_mode=copy_mode)
@@ -315,16 +299,18 @@ class _Compiler:
         Returns:
             The keys that tell that all is saved; none if nothing is.
         """
-        named = list(zip(node.outputs, outputs, strict=True))
-        done = [call] if any(_ends_with_call(*each) for each in named) else []
-        for index, (name, output) in enumerate(named):
+        done: dict[str, None] = {}
+        for index, (name, output) in enumerate(zip(node.outputs, outputs, strict=True)):
             place = index if len(outputs) > 1 else None
+            if _ends_with_call(name, output):
+                done[call] = None
             if output.stays:
-                self.edges[name] = call if place is None else self._pick(node, call, name, place)
+                key = call if place is None else self._pick(node, call, name, place)
+                self.edges[name] = self._handed_over(name), key
             if output.is_saved_apart:
                 save = Save(self.context, node, name, self._catalog([name]), place)
-                done.append(self._task(name, save, [call], "save"))
-        return done
+                done[self._task(name, save, [call], "save")] = None
+        return list(done)
 
     def _pick(self, node: NodeLike, call: str, name: str, index: int) -> str:
         return self._task(name, Pick(self.context, node, name, index), [call], "pick")

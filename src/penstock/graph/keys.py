@@ -36,6 +36,8 @@ def task_key(name: str, run: str, index: int, kind: str = "") -> str:
 
 def _local_name_first(name: str) -> str:
     """The dashboard's bars show twelve characters, so what tells nodes apart comes first."""
+    if name.isidentifier():
+        return name[:MAX_NAME_LENGTH]
     namespace, _, local = name.rpartition(".")
     written = f"{_ODD.sub('_', local)}@{_ODD.sub('_', namespace)}" if namespace else _ODD.sub("_", local)
     return written[:MAX_NAME_LENGTH]

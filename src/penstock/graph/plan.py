@@ -64,13 +64,24 @@ class Plan:
     """What to ask a scheduler for, so that everything runs: the outputs in memory first, then what nobody waits for."""
     outputs: dict[str, str]
     """The key of each output of the pipeline that is in memory, by its name."""
-    tasks: dict[str, TaskInfo]
-    """What each key is."""
+    data: dict[str, str]
+    """The dataset, or `hooks`, whose data each key has that is no work to do."""
     pipeline: PipelineLike
     stored: frozenset[str]
     """The datasets that keep their data outside of the process."""
     policies: Mapping[str, NodePolicy] = field(default_factory=dict)
     """Of the nodes that have one, by their names."""
+
+    @cached_property
+    def tasks(self) -> dict[str, TaskInfo]:
+        """What each key is."""
+        return {key: self._task(key) for key in self.graph}
+
+    def _task(self, key: str) -> TaskInfo:
+        if key in self.data:
+            return TaskInfo("data", dataset=self.data[key])
+        work = self.graph[key].func
+        return TaskInfo(work.kind, work.node.name, work.dataset)
 
     @cached_property
     def nodes(self) -> list[NodePlan]:

@@ -179,6 +179,7 @@ class Pick(Work):
 
     dataset: str
     index: int
+    kind = "pick"
 
     def __str__(self) -> str:
         return f"the output {self.dataset!r} of node {self.node.name!r}"
@@ -234,7 +235,9 @@ class Call(Work):
             confirm_datasets(self.confirms, self.node)
         if self.context.handover.may_repeat:
             check_can_travel(self.node, given)
-        return Several(given) if len(given) > 1 else next(iter(given), None)
+        if len(given) == 1:
+            return given[0]
+        return Several(given) if given else None
 
     def taken(self, values: tuple[Data, ...], hooks: Hooks) -> dict[str, Data]:
         """The node's inputs by name."""
@@ -245,7 +248,9 @@ class Call(Work):
     def _paired(self, values: tuple[Data, ...]) -> Iterable[tuple[str, Input, Data]]:
         """Each input with what the graph gives for it; the values beyond these only said that the task may start."""
         if self.ports.takes_values_only:
-            return zip(dict.fromkeys(self.node.inputs), self.ports.inputs, values, strict=False)
+            names, inputs = self.node.inputs, self.ports.inputs
+            unique = names if len(names) == len(inputs) else dict.fromkeys(names)
+            return zip(unique, inputs, values, strict=False)
         given = iter(values)
         return [(name, each, next(given) if each.is_given else None) for name, each in self.named_inputs()]
 
@@ -258,10 +263,12 @@ class Call(Work):
 
     def given(self, outputs: dict[str, Data], hooks: Hooks) -> list[Data]:
         """What goes on in the graph, one for each output, in their order."""
-        return [self._given(name, each, outputs[name], hooks) for name, each in self.named_outputs()]
+        if hooks.for_datasets:
+            return [self._given(name, each, outputs[name], hooks) for name, each in self.named_outputs()]
+        return [each.give(name, outputs[name]) for name, each in self.named_outputs()]
 
     def _given(self, name: str, each: Output, data: Data, hooks: Hooks) -> Data:
-        if each.is_saved_apart or not hooks.for_datasets:
+        if each.is_saved_apart:
             return each.give(name, data)
         return save_dataset(each.give, name, data, self.node, hooks)
 

@@ -17,7 +17,8 @@ import dask.local
 
 from penstock.errors import RunnerError
 from penstock.graph.attempts import with_policies
-from penstock.graph.compile import check_inputs, compile_pipeline, is_cached
+from penstock.graph.checks import check_inputs
+from penstock.graph.compile import compile_pipeline, is_cached
 from penstock.graph.failures import CarriedError, unpacked
 from penstock.graph.handover import Handover, Listener, SameProcess
 from penstock.graph.held import Held, opened

@@ -31,8 +31,10 @@ class Progress:
         self._catalog = catalog
         self._log = log
         self._nodes = {node.name: node for node in nodes}
-        self._uses = Counter([name for node in nodes for name in node.inputs])
-        self._kept = pipeline.inputs() | pipeline.outputs() | _empty(pipeline, catalog)
+        kept = pipeline.inputs() | pipeline.outputs() | _empty(pipeline, catalog)
+        self._released = pipeline.datasets() - kept
+        """Those to release when their last reader has finished."""
+        self._uses = Counter([name for node in nodes for name in node.inputs if name in self._released])
         self._parts: dict[str, set[tuple[str, str]]] = {}
         self._events: dict[str, list[Event]] = {}
         # Events come from several threads; a release may run code of the user that loads a dataset.
@@ -42,6 +44,8 @@ class Progress:
 
     def expect(self, plan: Plan) -> None:
         """Note which pieces of work beyond its call make a node finished."""
+        if len(plan.graph) == len(self._nodes):
+            return
         for task in plan.tasks.values():
             if task.kind in {"save", "confirm"}:
                 self._parts.setdefault(task.node, {("call", "")}).add((task.kind, task.dataset))
@@ -66,12 +70,11 @@ class Progress:
         with self._lock:
             if event.node in self._finished:
                 return
-            events = [*self._events.get(event.node, ()), event]
-            if self._is_last(event):
-                self._events.pop(event.node, None)
-                self._finish(self._nodes[event.node], events)
-            else:
-                self._events[event.node] = events
+            if not self._is_last(event):
+                self._events.setdefault(event.node, []).append(event)
+                return
+            events = self._events.pop(event.node, [])
+            self._finish(self._nodes[event.node], [*events, event])
 
     def _is_last(self, event: Event) -> bool:
         """Whether all work of the node is done with this event."""
@@ -90,15 +93,11 @@ class Progress:
             self._failure = self._failure or error
 
     def _release(self, node: NodeLike) -> None:
-        uses, kept = self._uses, self._kept
-        inputs = node.inputs
-        for name in inputs:
-            uses[name] -= 1
-        for name in dict.fromkeys(inputs):
-            if not uses[name] and name not in kept:
-                self._catalog.release(name)
-        for name in node.outputs:
-            if not uses[name] and name not in kept:
+        if not self._released:
+            return
+        self._uses.subtract(name for name in node.inputs if name in self._released)
+        for name in dict.fromkeys([*node.inputs, *node.outputs]):
+            if name in self._released and not self._uses[name]:
                 self._catalog.release(name)
 
 

@@ -6,7 +6,7 @@ import inspect
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from penstock.graph.compile import refuse_generators
+from penstock.graph.checks import refuse_generators
 from penstock.graph.handover import SameProcess
 from penstock.graph.steps import (
     Context,
