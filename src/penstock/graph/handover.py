@@ -10,9 +10,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from penstock.graph.failures import carried
+from penstock.graph.log_files import current_channel
+from penstock.graph.speaker import AT_WORK
+
+if TYPE_CHECKING:
+    from penstock.graph.capture import Channel
 
 
 class Event(NamedTuple):
@@ -55,6 +60,9 @@ class Handover(Protocol):
     def tell(self, event: Event) -> None:
         """Send news to the driver."""
 
+    def channel(self) -> Channel | None:
+        """The way to the driver for what nodes log and print in this process; None where they say it for themselves."""
+
     def is_over(self) -> bool:
         """Whether the run has been stopped while this task goes on, so that it need not try again."""
 
@@ -76,6 +84,8 @@ class SameProcess:
     def __init__(self, listener: Listener | None = None) -> None:
         self._listener = listener
         self._has_failed = False
+        # A run inside a node says what it says by way of that node.
+        self._outer = AT_WORK.get()
 
     def where(self) -> str:
         """The name of the thread."""
@@ -83,8 +93,14 @@ class SameProcess:
 
     def tell(self, event: Event) -> None:
         """Call the listener."""
+        if self._outer is not None:
+            finish(self, event.node)
         if self._listener is not None:
             self._listener(event)
+
+    def channel(self) -> Channel | None:
+        """That of the node which this run is a part of, if any."""
+        return self._outer.context.handover.channel() if self._outer is not None else None
 
     def is_over(self) -> bool:
         """Whether some task has failed."""
@@ -119,7 +135,12 @@ class Processes:
 
     def tell(self, event: Event) -> None:
         """Keep the event until this task's result is sent."""
+        finish(self, event.node)
         _news.append(event)
+
+    def channel(self) -> Channel | None:
+        """A file that the driver reads."""
+        return current_channel()
 
     def is_over(self) -> bool:
         """Nobody tells these processes."""
@@ -127,7 +148,15 @@ class Processes:
 
     def raised(self, error: BaseException, task: str) -> BaseException:
         """The error packed for the way home."""
+        finish(self)
         return carried(error, task)
+
+
+def finish(handover: Handover, node: str = "") -> None:
+    """Send the lines that a node has begun; by default those of the node which works on this thread."""
+    channel, work = handover.channel(), AT_WORK.get()
+    if channel is not None:
+        channel.finish(node or (work.node.name if work is not None else ""))
 
 
 _news: list[Event] = []

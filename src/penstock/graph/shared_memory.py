@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.errors import CannotSendError
 from penstock.graph.failures import carried
 from penstock.graph.handover import Event, Listener, take_news
+from penstock.graph.log_files import Hearing, has_spoken, work_for
 from penstock.graph.work import Pick, Several
 from penstock.sending import pickled, pickled_apart
 
@@ -126,6 +127,12 @@ class Room:
             raise
         return Handle(b"", str(path), spans)
 
+    def log_folder(self) -> Path:
+        """Where workers may write what nodes say: on disk, since that may be much. It is yet to be made."""
+        folder = Path(tempfile.gettempdir()) / self.name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder / "logs"
+
     def remove(self) -> None:
         """Remove the folders with all that is left in them."""
         for base in _all_folders():
@@ -149,28 +156,33 @@ class _Result:
 
     handle: Handle
     news: list[Event]
+    has_spoken: bool
+    """Whether there is something to read of what the node has logged or printed."""
 
 
 class DriverEnd:
     """The driver's side: it passes handles on and opens nothing."""
 
-    def __init__(self, room: Room, listener: Listener | None = None) -> None:
+    def __init__(self, room: Room, listener: Listener | None = None, hearing: Hearing | None = None) -> None:
         self.room = room
+        self._hearing = hearing
         self._listener = listener
         self._holders: Counter[str] = Counter()
 
-    def __reduce__(self) -> tuple[type[WorkerEnd], tuple[Room]]:
-        return WorkerEnd, (self.room,)
+    def __reduce__(self) -> tuple[type[WorkerEnd], tuple[Room, str]]:
+        return WorkerEnd, (self.room, str(self._hearing.folder) if self._hearing is not None else "")
 
     def dumps(self, task_and_data: Any) -> bytes:
         """A task with the handles of its inputs."""
         return pickled(task_and_data)
 
     def loads(self, dumped: bytes) -> Any:
-        """The handle of a result; the worker's news is told to the listener."""
+        """The handle of a result; the worker's news is told to the listener, after what it has logged and printed."""
         result, origin = pickle.loads(dumped)
         if not isinstance(result, _Result):
             return result, origin
+        if result.has_spoken and self._hearing is not None:
+            self._hearing.read()
         if self._listener is not None:
             for event in result.news:
                 self._listener(event)
@@ -203,8 +215,9 @@ class WorkerEnd:
     Both methods are called on one object, in turn, for each task.
     """
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: Room, logs: str = "") -> None:
         self.room = room
+        self._logs = logs
         self._task = ""
 
     def loads(self, dumped: bytes) -> Any:
@@ -213,6 +226,8 @@ class WorkerEnd:
         task, handle_by_key = pickle.loads(dumped)
         work = getattr(task, "func", task)
         self._task = str(work)
+        if self._logs and hasattr(work, "node"):
+            work_for(self._logs, work)
         return task, {key: _seen_by(work, handle) for key, handle in handle_by_key.items()}
 
     def dumps(self, result_and_origin: Any) -> bytes:
@@ -220,7 +235,7 @@ class WorkerEnd:
         result, origin = result_and_origin
         if isinstance(origin, TracebackType | str):
             return pickled((result, None))
-        return pickle.dumps((_Result(self._handle(result), take_news()), origin), protocol=5)
+        return pickle.dumps((_Result(self._handle(result), take_news(), has_spoken()), origin), protocol=5)
 
     def _handle(self, result: Data) -> Handle:
         try:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import CannotSendError, DatasetError
 from penstock.graph.compact import reduced
+from penstock.graph.speaker import ContextPool
 from penstock.io.memory import inferred_copy_mode
 from penstock.sending import why_not_sendable
 
@@ -87,7 +88,7 @@ def load_at_once(load: Callable[[str], Data], names: list[str]) -> dict[str, Dat
     """What `load` gives for each name, in as many threads."""
     if not names:
         return {}
-    with ThreadPoolExecutor(len(names)) as pool:
+    with ContextPool(len(names)) as pool:
         return dict(zip(names, pool.map(load, names), strict=True))
 
 
@@ -97,7 +98,7 @@ def save_at_once(
     """What `save` returned for each output, saved in as many threads; the hooks fire in this one."""
     if not outputs:
         return {}
-    with ThreadPoolExecutor(len(outputs)) as pool:
+    with ContextPool(len(outputs)) as pool:
         name_by_save: dict[Future[Data], str] = {}
         for name, data in outputs.items():
             if hooks.before_dataset_saved is not None:

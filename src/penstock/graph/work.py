@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.graph.compact import reduced
 from penstock.graph.failures import add_note
 from penstock.graph.handover import Event
+from penstock.graph.speaker import AT_WORK
 from penstock.graph.steps import (
     Context,
     Seconds,
@@ -59,6 +60,7 @@ class Work:
         started = time.time()
         handover = self.context.handover
         home = None
+        here = AT_WORK.set(self)
         try:
             result, seconds = self.do(values, hooks)
         except BaseException as error:
@@ -67,6 +69,8 @@ class Work:
             home = handover.raised(error, str(self))
             if home is error:
                 raise
+        finally:
+            AT_WORK.reset(here)
         if home is not None:
             # Raised here, where it has no context: Dask would pickle that, too, and may not be able to.
             raise home

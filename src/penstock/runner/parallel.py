@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dask.multiprocessing
 
 from penstock.graph.handover import Handover, Listener, Processes
+from penstock.graph.log_files import heard
 from penstock.graph.shared_memory import DriverEnd, new_room
 from penstock.runner.abstract import AbstractRunner, Here, checked_workers, useful_workers
 from penstock.runner.pool import leased
@@ -79,8 +80,8 @@ def _get(
     listener: Listener | None = None,
     setup: Callable[[], None] | None = None,
 ) -> list[Data]:
-    with new_room() as room, leased(workers, setup) as lease:
-        end = DriverEnd(room, listener)
+    with new_room() as room, heard(room.log_folder()) as hearing, leased(workers, setup) as lease:
+        end = DriverEnd(room, listener, hearing)
         handles = dask.multiprocessing.get(
             {key: _shared(task, end) for key, task in graph.items()},
             list(keys),

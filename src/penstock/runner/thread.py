@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextvars
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dask.threaded
 
+from penstock.graph.speaker import ContextPool
 from penstock.runner.abstract import AbstractRunner, Here, checked_workers, useful_workers
 
 if TYPE_CHECKING:
@@ -58,15 +57,8 @@ class ThreadRunner(AbstractRunner):
         return {"max_workers": self.max_workers, **super()._arguments()}
 
 
-class _ContextPool(ThreadPoolExecutor):
-    """Threads that see the context variables of the caller of `run`, as Dask's own do."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        return super().submit(contextvars.copy_context().run, fn, *args, **kwargs)
-
-
 def _get(graph: Mapping[str, Any], keys: Sequence[str], workers: int) -> Sequence[Data]:
     # Dask returns at the first error while other tasks run on; leaving the pool waits for them.
-    with _ContextPool(workers, thread_name_prefix="penstock") as pool:
+    with ContextPool(workers, thread_name_prefix="penstock") as pool:
         values: Sequence[Data] = dask.threaded.get(dict(graph), list(keys), pool=pool)
     return values

@@ -18,7 +18,10 @@ from __future__ import annotations
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"penstock.testing.{group}" for group in ("errors", "firing", "results", "stores", "values"))
+    *(
+        f"penstock.testing.{group}"
+        for group in ("errors", "firing", "results", "stores", "values", "watching")
+    )
 )
 
 from penstock.testing.diary import CountsUp, Diary, DiaryDataset, ListDataset, Recorder, add_one, fail  # noqa: E402
@@ -27,6 +30,7 @@ from penstock.testing.firing import HookPromises  # noqa: E402
 from penstock.testing.results import ResultPromises  # noqa: E402
 from penstock.testing.stores import StorePromises  # noqa: E402
 from penstock.testing.values import ValuePromises  # noqa: E402
+from penstock.testing.watching import WatchingPromises  # noqa: E402
 
 __all__ = [
     "CountsUp",
@@ -41,7 +45,9 @@ __all__ = [
 ]
 
 
-class RunnerContract(ValuePromises, StorePromises, HookPromises, ErrorPromises, ResultPromises):
+class RunnerContract(
+    ValuePromises, StorePromises, HookPromises, ErrorPromises, ResultPromises, WatchingPromises
+):
     """All that a runner promises; a subclass gives the fixture `runner`, and says what it can do.
 
     Attributes:

@@ -99,7 +99,7 @@ class DaskRunner(AbstractRunner):
             client, is_temporary = self._connected(stack)
             self._check(client, plan, is_ours=is_temporary)
             watch = self._watched(client, plan.keys, is_ours=is_temporary)
-            with watch, subscribed(client, handover), placed(client, plan):
+            with watch, subscribed(client, handover, is_ours=is_temporary), placed(client, plan):
                 futures = computed(client, plan.graph, plan.keys, ends_with_cluster=is_temporary)
             outputs = futures[: len(plan.outputs)]
             if is_temporary:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
 
 from distributed import Client, get_worker
 
 from penstock.graph.failures import carried
-from penstock.graph.handover import Event, Handover, Listener
+from penstock.graph.handover import Event, Handover, Listener, finish
+from penstock.runner.cluster.logs import channel_of, deliver_all, logging_to
+
+if TYPE_CHECKING:
+    from penstock.graph.capture import Channel
+
+PAUSE_SECONDS = 0.02
+"""By so much news may be late in the driver."""
 
 
 class Workers:
@@ -39,11 +48,16 @@ class Workers:
 
     def tell(self, event: Event) -> None:
         """Send the event to the scheduler, ahead of the news that this task is done."""
+        finish(self, event.node)
         worker = _worker()
         if worker is not None:
             worker.log_event(self.topic, list(event))
         elif self.listener is not None:
             self.listener(event)
+
+    def channel(self) -> Channel | None:
+        """Events of the same topic, on a worker in another process than the driver's."""
+        return channel_of(self.topic, _worker())
 
     def is_over(self) -> bool:
         """Whether the scheduler has taken back the task of this thread."""
@@ -53,6 +67,7 @@ class Workers:
 
     def raised(self, error: BaseException, task: str) -> BaseException:
         """The error packed for the way home."""
+        finish(self)
         return carried(error, task)
 
 
@@ -63,12 +78,55 @@ def _worker() -> Any:
         return None
 
 
-def subscribed(client: Client, handover: Handover) -> contextlib.AbstractContextManager[None]:
-    """The handover's listener is told what workers tell, as it happens."""
+@contextlib.contextmanager
+def subscribed(client: Client, handover: Handover, *, is_ours: bool) -> Iterator[None]:
+    """The handover's listener is told what workers tell, as it happens, and what nodes log and print there is delivered here.
+
+    Args:
+        client: Of the cluster.
+        handover: Of the run.
+        is_ours: The cluster ends with the run.
+    """
     listener, topic = getattr(handover, "listener", None), getattr(handover, "topic", None)
     if listener is None or topic is None:
-        return contextlib.nullcontext()
-    return told(client, topic, lambda message: listener(Event(*message)))
+        yield
+        return
+
+    def take(message: Any) -> None:
+        if isinstance(message, bytes):
+            deliver_all(message)
+        else:
+            listener(Event(*message))
+
+    with in_turn(take) as put, told(client, topic, put), logging_to(client, topic, is_ours=is_ours):
+        yield
+
+
+@contextlib.contextmanager
+def in_turn(take: Callable[[Any], None]) -> Iterator[Callable[[Any], None]]:
+    """Takes messages on a thread of its own, all of them before this is left; gives what to call with each.
+
+    A client has one loop for all that it does, which must not wait for somebody's log handler; and what is printed in a
+    notebook appears below the cell that runs, not below the one in which the client was made.
+    """
+    messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    end, is_over = object(), threading.Event()
+
+    def run() -> None:
+        while (message := messages.get()) is not end:
+            take(message)
+            if messages.empty():
+                # A thread that wakes for each of many messages takes as long as all else that is done with them.
+                is_over.wait(PAUSE_SECONDS)
+
+    thread = threading.Thread(target=copy_context().run, args=(run,), name="penstock-news", daemon=True)
+    thread.start()
+    try:
+        yield messages.put
+    finally:
+        messages.put(end)
+        is_over.set()
+        thread.join()
 
 
 @contextlib.contextmanager

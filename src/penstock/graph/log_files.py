@@ -1,0 +1,162 @@
+"""What nodes say in worker processes of this machine, on its way to the driver: each worker writes a file, the driver reads it.
+
+A file keeps what was written before a worker was killed, and nobody waits for anybody. The driver reads every so often, and
+before it takes note of a result, so that a node has said everything when it is told to be complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import threading
+from collections.abc import Iterator
+from contextvars import copy_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from penstock.graph.capture import Channel, catch, let_go
+from penstock.graph.said import Levels, Message, deliver
+
+if TYPE_CHECKING:
+    from penstock.graph.work import Work
+
+READ_SECONDS = 0.1
+"""How soon the driver sees what a node says in the midst of its work."""
+
+MOST_BYTES = 8 * 1024 * 1024
+"""After so many bytes a worker begins another file, and the driver removes the one that it has read."""
+
+_LEVELS = "levels"
+_LENGTH_BYTES = 4
+
+
+class FileChannel(Channel):
+    """A worker's side.
+
+    Args:
+        folder: Of the run; has the driver's levels.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        super().__init__(pickle.loads((self.folder / _LEVELS).read_bytes()))
+        self.spoke = False
+        self.work: Work | None = None
+        """What this process does: one thing at a time."""
+        self._number = 0
+        self._file: Any = None
+
+    def only_work(self) -> Work | None:
+        """What this process does."""
+        return self.work
+
+    def send(self, message: Message) -> None:
+        """Write the message; it is lost if there is no room for it."""
+        frame = pickle.dumps(message, protocol=5)
+        with self._lock, contextlib.suppress(OSError):
+            if self._file is None or self._file.tell() > MOST_BYTES:
+                self.close()
+                self._number += 1
+                # Each line is in the file when it is written, whatever becomes of this process.
+                self._file = (self.folder / f"{os.getpid()}-{self._number:06}").open("ab", buffering=0)
+            self._file.write(len(frame).to_bytes(_LENGTH_BYTES, "big") + frame)
+            self.spoke = True
+
+    def close(self) -> None:
+        """Close the file, if there is one."""
+        if self._file is not None:
+            self._file.close()
+
+
+_current: FileChannel | None = None
+
+
+def current_channel() -> FileChannel | None:
+    """That of the run for which this process works."""
+    return _current
+
+
+def work_for(folder: str, work: Work) -> None:
+    """From now on, this process does this work for the run of this folder."""
+    global _current  # noqa: PLW0603 - a process works for one run at a time
+    if _current is None or str(_current.folder) != folder:
+        if _current is not None:
+            let_go(_current)
+            _current.close()
+        _current = FileChannel(folder)
+        catch(_current)
+    _current.work = work
+
+
+def has_spoken() -> bool:
+    """Whether nodes have said anything in this process since this was asked."""
+    channel = _current
+    spoke = channel is not None and channel.spoke
+    if channel is not None:
+        channel.spoke, channel.work = False, None
+    return spoke
+
+
+class Hearing:
+    """The driver's side.
+
+    Args:
+        folder: Of the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.Lock()
+        self._read: dict[str, int] = {}
+
+    def read(self) -> None:
+        """Deliver all that is there and has not been read."""
+        with self._lock, os.scandir(self.folder) as entries:
+            sizes = sorted((each.name, each.stat().st_size) for each in entries if each.name != _LEVELS)
+            for (name, size), (following, _) in zip(sizes, [*sizes[1:], ("", 0)], strict=False):
+                # Its worker writes no more to it, but may have done so since the size was asked.
+                is_whole = name.partition("-")[0] == following.partition("-")[0]
+                if is_whole or size > self._read.get(name, 0):
+                    deliver(self._messages(self.folder / name))
+                if is_whole:
+                    (self.folder / name).unlink()
+
+    def _messages(self, path: Path) -> Iterator[Message]:
+        with path.open("rb") as file:
+            file.seek(self._read.get(path.name, 0))
+            while len(head := file.read(_LENGTH_BYTES)) == _LENGTH_BYTES:
+                size = int.from_bytes(head, "big")
+                frame = file.read(size)
+                if len(frame) < size:
+                    return
+                self._read[path.name] = file.tell()
+                yield pickle.loads(frame)
+
+    def read_until(self, is_over: threading.Event) -> None:
+        """Read every so often."""
+        while not is_over.wait(READ_SECONDS):
+            self.read()
+
+
+@contextlib.contextmanager
+def heard(folder: Path) -> Iterator[Hearing]:
+    """While this is open, what nodes say is delivered here; all of it when it is left.
+
+    Args:
+        folder: Is made.
+    """
+    folder.mkdir(mode=0o700)
+    (folder / _LEVELS).write_bytes(pickle.dumps(Levels.here()))
+    hearing, is_over = Hearing(folder), threading.Event()
+    # In the context of the run: what is printed in a notebook appears below the cell that runs.
+    thread = threading.Thread(
+        target=copy_context().run, args=(hearing.read_until, is_over), name="penstock-logs", daemon=True
+    )
+    thread.start()
+    try:
+        yield hearing
+    finally:
+        is_over.set()
+        thread.join()
+        hearing.read()

@@ -1,0 +1,182 @@
+"""What nodes log and print on a cluster's workers, on its way to the driver: as events of the run's topic.
+
+A plugin, registered for the time of the run, brings the driver's levels to the workers, also to those that come later, and
+leaves them as they were. What is said is sent at once when it is quiet, and else in batches, a few a second; who says more than
+a scheduler ought to carry is cut short, and it is said how much was left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import pickle
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from distributed.diagnostics.plugin import WorkerPlugin
+
+from penstock.graph import said
+from penstock.graph.capture import Channel, catch, let_go
+from penstock.graph.work import Work
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from penstock.graph.said import Levels, Message
+
+_LOG = logging.getLogger(__name__)
+
+BATCH_SECONDS = 0.1
+"""A worker sends something for a run at most so often."""
+
+WINDOW_SECONDS = 10.0
+WINDOW_BYTES = 4_000_000
+"""What a worker sends for a run in each such time, some 10,000 records; what is more is counted, and left out."""
+
+_PROCESS = secrets.token_hex(8)
+"""Tells processes apart, also those of different machines; forks differ by their process id."""
+
+
+class EventChannel(Channel):
+    """A worker's side.
+
+    Args:
+        levels: What the driver wants to hear of.
+        worker: Sends the events.
+        topic: Of the run.
+    """
+
+    def __init__(self, levels: Levels, worker: Any, topic: str) -> None:
+        super().__init__(levels)
+        self._worker = worker
+        self._topic = topic
+        self._batch: list[bytes] = []
+        self._sent_at = 0.0
+        self._window_began = 0.0
+        self._window_bytes = 0
+        self._left_out = 0
+
+    def only_work(self) -> Work | None:
+        """The one task that the worker executes; what the worker itself does is nobody's work."""
+        tasks = list(self._worker.state.executing)
+        if len(tasks) != 1 or threading.get_ident() == self._worker.thread_id:
+            return None
+        work = getattr(tasks[0].run_spec, "func", None)
+        return (
+            work
+            if isinstance(work, Work) and getattr(work.context.handover, "topic", "") == self._topic
+            else None
+        )
+
+    def send(self, message: Message) -> None:
+        """Send the message, at once or with others that follow soon."""
+        packed = pickle.dumps(message, protocol=5)
+        with self._lock:
+            now = time.monotonic()
+            if now - self._window_began > WINDOW_SECONDS:
+                self._tell_what_is_left_out()
+                self._window_began, self._window_bytes = now, 0
+            self._window_bytes += len(packed)
+            if self._window_bytes > WINDOW_BYTES:
+                self._left_out += 1
+            else:
+                self._append(packed)
+
+    def _append(self, packed: bytes) -> None:
+        self._batch.append(packed)
+        if len(self._batch) == 1:
+            seconds = max(0.0, self._sent_at + BATCH_SECONDS - time.monotonic())
+            self._worker.loop.add_callback(self._worker.loop.call_later, seconds, self.flush)
+
+    def _tell_what_is_left_out(self) -> None:
+        if not self._left_out:
+            return
+        text = "%s: %d records or prints were left out here: a worker sends at most %d bytes in %g s"
+        arguments = (self._worker.address, self._left_out, WINDOW_BYTES, WINDOW_SECONDS)
+        record = _LOG.makeRecord(_LOG.name, logging.WARNING, __file__, 0, text, arguments, None)
+        self._left_out = 0
+        self._append(pickle.dumps(said.packed(record), protocol=5))
+
+    def flush(self) -> None:
+        """Send what waits."""
+        # Sent inside, so that no other thread sends what came later before it.
+        with self._lock:
+            if self._batch:
+                self._worker.log_event(self._topic, pickle.dumps(self._batch, protocol=5))
+                self._batch, self._sent_at = [], time.monotonic()
+
+    def finish(self, node: str) -> None:
+        """Send all that a node has said, before anybody hears that it is done."""
+        super().finish(node)
+        with self._lock:
+            self._tell_what_is_left_out()
+            self.flush()
+
+
+def deliver_all(batch: bytes) -> None:
+    """Deliver in the driver what a worker has sent."""
+    said.deliver(map(pickle.loads, pickle.loads(batch)))
+
+
+_channels: dict[str, dict[str, Channel]] = {}
+"""By topic, and then by worker, of which a process may have several."""
+
+
+def channel_of(topic: str, worker: Any) -> Channel | None:
+    """The way to the driver of the run from a process of its workers; None if that is the driver's own.
+
+    Args:
+        topic: Of the run.
+        worker: On which a node speaks; None in threads which do not know that.
+    """
+    channels = _channels.get(topic, {})
+    return channels.get(worker.address) if worker is not None else next(iter(channels.values()), None)
+
+
+@contextlib.contextmanager
+def logging_to(client: Client, topic: str, *, is_ours: bool) -> Iterator[None]:
+    """While this is open, what nodes of the run say on workers is sent to the run's topic.
+
+    Args:
+        client: Of the cluster.
+        topic: Of the run.
+        is_ours: The cluster ends with the run, and need not be left as it was.
+    """
+    client.register_plugin(_Logs(topic, said.Levels.here(), _this_process()), name=topic)
+    try:
+        yield
+    finally:
+        if client.status == "running" and not is_ours:
+            with contextlib.suppress(Exception):
+                client.unregister_worker_plugin(topic)
+
+
+class _Logs(WorkerPlugin):  # type: ignore[misc]  # distributed ships no types
+    """Opens a channel on each worker that is in another process than the driver."""
+
+    def __init__(self, topic: str, levels: Levels, driver: tuple[str, int]) -> None:
+        self._topic = topic
+        self._levels = levels
+        self._driver = driver
+
+    def setup(self, worker: Any) -> None:
+        if _this_process() == self._driver:
+            return
+        channel = EventChannel(self._levels, worker, self._topic)
+        catch(channel)
+        _channels.setdefault(self._topic, {})[worker.address] = channel
+
+    def teardown(self, worker: Any) -> None:
+        channel = _channels.get(self._topic, {}).pop(worker.address, None)
+        if channel is not None:
+            let_go(channel)
+        if not _channels.get(self._topic):
+            _channels.pop(self._topic, None)
+
+
+def _this_process() -> tuple[str, int]:
+    return _PROCESS, os.getpid()

@@ -1,0 +1,161 @@
+"""Promises about what is seen of a run while it goes on: what nodes log and print."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from penstock.io import DataCatalog
+from penstock.pipeline import Pipeline, node, pipeline
+from penstock.testing.base import Base
+from penstock.testing.diary import Diary, fail
+
+
+class WatchingPromises(Base):
+    """What nodes log and print, and when it arrives."""
+
+    def test_what_a_node_logs_arrives_once_with_its_name_in_order(
+        self, runner: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Twice in a row, since a process or client that serves many runs must not repeat what was said in earlier ones."""
+
+        def train(_: int) -> None:
+            log = logging.getLogger("turbines")
+            log.warning("blade %d of %s", 3, "five")
+            log.error("100 %")
+
+        for _ in range(2):
+            caplog.clear()
+            with caplog.at_level(logging.INFO):
+                runner.run(_one(train), DataCatalog({"a": 1}))
+
+            told = [
+                record for record in caplog.records if record.name in {"turbines", type(runner).__module__}
+            ]
+            texts = [record.getMessage() for record in told if getattr(record, "node", "")]
+            assert texts == ["train: blade 3 of five", "train: 100 %"]
+            assert {record.node for record in told if hasattr(record, "node")} == {"train"}
+            assert [record.levelname for record in told if hasattr(record, "node")] == ["WARNING", "ERROR"]
+            completed = next(i for i, record in enumerate(told) if "Completed" in record.getMessage())
+            assert completed > max(i for i, record in enumerate(told) if hasattr(record, "node"))
+
+    def test_the_levels_of_the_driver_decide_what_a_node_logs(
+        self, runner: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def train(_: int) -> list[bool]:
+            names = ["turbines", "turbines.loud.blade", "turbines.quiet"]
+            for name in names:
+                for level in (logging.DEBUG, logging.INFO, logging.WARNING):
+                    logging.getLogger(name).log(level, "%s %d", name, level)
+            return [logging.getLogger(name).isEnabledFor(logging.DEBUG) for name in names]
+
+        caplog.set_level(logging.INFO)
+        caplog.set_level(logging.WARNING, logger="turbines.quiet")
+        caplog.set_level(logging.DEBUG, logger="turbines.loud")
+        result = runner.run(_one(train), DataCatalog({"a": 1}))
+
+        told = [record.getMessage() for record in caplog.records if record.name.startswith("turbines")]
+        assert told == [
+            "train: turbines 20",
+            "train: turbines 30",
+            "train: turbines.loud.blade 10",
+            "train: turbines.loud.blade 20",
+            "train: turbines.loud.blade 30",
+            "train: turbines.quiet 30",
+        ]
+        assert result["b"].load() == [False, True, False]
+
+    def test_a_logged_exception_arrives_with_its_traceback(
+        self, runner: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def train(_: int) -> None:
+            try:
+                fail()
+            except ValueError:
+                logging.getLogger("turbines").exception("given up")
+
+        runner.run(_one(train), DataCatalog({"a": 1}))
+
+        assert "train: given up\nTraceback (most recent call last):" in caplog.text
+        assert caplog.text.count("ValueError: too many turbines") == 1
+
+    def test_what_cannot_travel_is_logged_as_its_text(
+        self, runner: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def train(_: int) -> None:
+            lock = threading.Lock()
+            logging.getLogger("turbines").warning("made %s", lock, extra={"thing": lock, "size": 3})
+
+        runner.run(_one(train), DataCatalog({"a": 1}))
+
+        (record,) = [record for record in caplog.records if record.name == "turbines"]
+        assert record.getMessage().startswith("train: made <unlocked")
+        assert vars(record)["size"] == 3
+        assert "unlocked" in str(vars(record)["thing"])
+
+    def test_what_a_node_prints_arrives_once(self, runner: Any, capsys: pytest.CaptureFixture[str]) -> None:
+        def train(_: int) -> None:
+            print("two", end=" ")  # noqa: T201
+            print("words\nünd more")  # noqa: T201
+            print("the end", end="")  # noqa: T201
+
+        runner.run(_one(train), DataCatalog({"a": 1}))
+
+        assert capsys.readouterr().out == "two words\nünd more\nthe end"
+
+    def test_what_a_node_logs_arrives_while_it_runs(self, runner: Any, diary: Diary) -> None:
+        """A node that trains for an hour logs for an hour."""
+
+        def train(_: int) -> bool:
+            logging.getLogger("turbines").warning("started")
+            until = time.time() + 20
+            while not diary.whats() and time.time() < until:
+                time.sleep(0.01)
+            return bool(diary.whats())
+
+        class Note(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                diary.note(record.getMessage())
+
+        log, handler = logging.getLogger("turbines"), Note()
+        log.addHandler(handler)
+        try:
+            seen = runner.run(_one(train), DataCatalog({"a": 1}))["b"].load()
+        finally:
+            log.removeHandler(handler)
+
+        assert seen
+
+    def test_what_a_node_logs_before_it_fails_arrives_before_its_error(
+        self, runner: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def train(_: int) -> None:
+            logging.getLogger("turbines").warning("about to fail")
+            raise ValueError("too many turbines")
+
+        with pytest.raises(ValueError, match="turbines"):
+            runner.run(_one(train), DataCatalog({"a": 1}))
+
+        told = [record.getMessage() for record in caplog.records if record.name == "turbines"]
+        assert told == ["train: about to fail"]
+
+    def test_after_a_run_this_process_logs_as_before(
+        self, runner: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        factory = logging.getLogRecordFactory()
+
+        runner.run(_one(lambda a: a), DataCatalog({"a": 1}))
+        logging.getLogger("turbines").warning("still here")
+
+        assert logging.getLogRecordFactory() is factory
+        assert caplog.records[-1].getMessage() == "still here"
+
+
+def _one(function: Callable[[int], Any]) -> Pipeline:
+    """A pipeline of one node, called train. What its function returns is an output, unless that is nothing."""
+    return pipeline([node(lambda a: function(a) or [], "a", "b", name="train")])

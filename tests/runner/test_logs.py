@@ -1,0 +1,418 @@
+"""What nodes log and print on workers: what RunnerContract does not ask, since it is about processes, or about clusters."""
+
+# ruff: noqa: T201 - nodes print
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+
+import pytest
+
+import penstock
+from penstock import DaskRunner, NodeError, ParallelRunner, SequentialRunner
+from penstock.graph import log_files
+from penstock.graph.capture import LONGEST_LINE, Channel, catch, let_go
+from penstock.graph.said import Levels, deliver
+from penstock.pipeline import node, pipeline
+from penstock.runner.cluster import logs
+from penstock.testing import add_one
+
+
+def one(function, name="train"):
+    return pipeline([node(function, "a", "b", name=name)])
+
+
+def told(caplog, name="turbines"):
+    return [record.getMessage() for record in caplog.records if record.name == name]
+
+
+@pytest.fixture(params=["processes", "cluster"])
+def runner(request):
+    if request.param == "processes":
+        return ParallelRunner(2)
+    return DaskRunner(request.getfixturevalue("client"))
+
+
+# On every worker process
+
+PROGRAM = """
+import logging, sys
+import penstock
+from penstock.pipeline import node, pipeline
+
+def train(a):
+    print("printed")
+    print("warned", file=sys.stderr)
+    logging.getLogger("turbines").info("logged")
+    logging.getLogger("turbines").warning("logged loudly")
+    return a
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        logging.basicConfig(level=sys.argv[1], format="%(name)s %(message)s")
+    penstock.run(pipeline([node(train, "a", "b", name="train")]), {"a": 1}, penstock.RUNNER)
+"""
+
+RUNNERS = {
+    "processes": "ParallelRunner(1)",
+    "a cluster": "DaskRunner(n_workers=1, threads_per_worker=1, dashboard_address='127.0.0.1:0')",
+}
+
+
+@pytest.mark.parametrize(("kind", "level"), [("processes", "INFO"), ("processes", ""), ("a cluster", "INFO")])
+def test_a_script_shows_everything_once(script, kind, level):
+    """Workers have inherited the streams of the script, and could say all of it once more."""
+    process = script(PROGRAM.replace("RUNNER", RUNNERS[kind]), *filter(None, [level]))
+
+    printed, errors = process.communicate(timeout=60)
+
+    assert printed == "printed\n"
+    lines = [line for line in errors.splitlines() if "logged" in line or "warned" in line]
+    named = ["turbines train: logged", "turbines train: logged loudly"] if level else ["train: logged loudly"]
+    assert sorted(lines) == [*sorted(named), "warned"]
+
+
+def test_what_a_node_prints_and_warns_of_goes_to_the_stream_that_it_wrote_to(runner, capsys):
+    def train(_):
+        print("for the errors", file=sys.stderr)
+        print("for the output")
+        # Where warnings are errors, which is told to processes that are started from here.
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            warnings.warn("careful", UserWarning, stacklevel=1)
+        return 1
+
+    runner.run(one(train), penstock.DataCatalog({"a": 1}))
+
+    captured = capsys.readouterr()
+    assert captured.out == "for the output\n"
+    assert captured.err.startswith("for the errors\n")
+    assert captured.err.count("UserWarning: careful") == 1
+
+
+def test_a_flushed_line_arrives_before_it_ends(runner, diary, monkeypatch):
+    """A progress bar goes back to the start of its line again and again."""
+
+    class Note(io.StringIO):
+        def write(self, text):
+            diary.note(text)
+            return len(text)
+
+    def train(_):
+        print("\r10 %", end="", flush=True)
+        until = time.time() + 20
+        while not diary.whats() and time.time() < until:
+            time.sleep(0.01)
+        return diary.whats()
+
+    monkeypatch.setattr(sys, "stdout", Note())
+    result = runner.run(one(train), penstock.DataCatalog({"a": 1}))
+
+    assert result["b"].load() == ["\r10 %"]
+
+
+def test_the_output_of_a_node_is_as_useful_as_any(runner):
+    def train(_):
+        sys.stdout.writelines(["", ""])
+        return sys.stdout.isatty(), sys.stdout.encoding, sys.stdout.fileno(), sys.stdout.buffer.writable()
+
+    isatty, encoding, fileno, is_writable = runner.run(one(train), penstock.DataCatalog({"a": 1}))["b"].load()
+
+    assert (isatty, fileno, is_writable) == (False, 1, True)
+    assert encoding.lower() == "utf-8"
+
+
+def test_threads_that_a_node_starts_speak_for_it(runner, caplog, capsys):
+    def train(_):
+        def speak():
+            logging.getLogger("turbines").warning("in a thread")
+            print("printed there")
+
+        thread = threading.Thread(target=speak)
+        thread.start()
+        thread.join()
+        return 1
+
+    runner.run(one(train), penstock.DataCatalog({"a": 1}))
+
+    assert told(caplog) == ["train: in a thread"]
+    assert capsys.readouterr().out == "printed there\n"
+
+
+@pytest.mark.parametrize("inner", [SequentialRunner(), ParallelRunner(1)], ids=["sequential", "processes"])
+def test_a_run_inside_a_node_speaks_through_that_node(runner, inner, caplog, capsys):
+    if isinstance(runner, DaskRunner) and isinstance(inner, ParallelRunner):
+        pytest.skip("the workers of a cluster may not start processes")
+
+    def speak(a):
+        logging.getLogger("turbines").warning("from inside")
+        print("printed inside", end="")
+        return a
+
+    def train(_):
+        inner.run(one(speak, "inner"), penstock.DataCatalog({"a": 1}))
+        logging.getLogger("turbines").warning("from outside")
+        return 1
+
+    runner.run(one(train, "outer"), penstock.DataCatalog({"a": 1}))
+
+    assert told(caplog) == ["inner: from inside", "outer: from outside"]
+    assert capsys.readouterr().out == "printed inside"
+
+
+def test_a_node_may_quieten_a_logger_of_its_own(runner, caplog):
+    def train(_):
+        log = logging.getLogger("turbines.chatty")
+        log.info("before")
+        log.setLevel(logging.ERROR)
+        log.warning("after")
+        log.setLevel(logging.NOTSET)
+        return 1
+
+    with caplog.at_level(logging.INFO):
+        runner.run(one(train), penstock.DataCatalog({"a": 1}))
+
+    assert told(caplog, "turbines.chatty") == ["train: before"]
+
+
+def test_what_logging_has_disabled_does_not_arrive(runner, caplog):
+    def train(_):
+        logging.getLogger("turbines").error("disabled")
+        logging.getLogger("turbines").critical("not disabled")
+        return 1
+
+    logging.disable(logging.ERROR)
+    try:
+        runner.run(one(train), penstock.DataCatalog({"a": 1}))
+    finally:
+        logging.disable(logging.NOTSET)
+
+    assert told(caplog) == ["train: not disabled"]
+
+
+def test_arguments_that_do_not_fit_are_told_as_logging_tells_them(runner, caplog, capsys):
+    def train(_):
+        logging.getLogger("turbines").warning("%d blades", "no number")
+        return 1
+
+    runner.run(one(train), penstock.DataCatalog({"a": 1}))
+
+    assert told(caplog) == []
+    assert "--- Logging error ---" in capsys.readouterr().err
+
+
+def test_handlers_of_the_workers_do_not_repeat_what_the_driver_is_told(runner, caplog, tmp_path):
+    """A module that adds a handler when it is imported does so in every process, for one file."""
+    path = tmp_path / "turbines.log"
+
+    def train(_):
+        handler = logging.FileHandler(path)
+        logging.getLogger("turbines").addHandler(handler)
+        logging.getLogger("turbines").warning("to the driver")
+        logging.getLogger("turbines").removeHandler(handler)
+        handler.close()
+        return 1
+
+    runner.run(one(train), penstock.DataCatalog({"a": 1}))
+
+    assert told(caplog) == ["train: to the driver"]
+    assert path.read_text() == ""
+
+
+def test_dasks_own_records_stay_where_they_are(runner, caplog):
+    def train(_):
+        logging.getLogger("distributed.worker").error("of the worker")
+        return 1
+
+    runner.run(one(train), penstock.DataCatalog({"a": 1}))
+
+    assert told(caplog, "distributed.worker") == []
+
+
+# In processes
+
+
+def test_what_a_node_said_before_it_killed_its_process_arrives(caplog, capsys):
+    def train(_):
+        logging.getLogger("turbines").warning("about to die")
+        print("good", "bye")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(NodeError, match="train"):
+        ParallelRunner(1).run(one(train), penstock.DataCatalog({"a": 1}))
+
+    assert told(caplog) == ["train: about to die"]
+    assert capsys.readouterr().out == "good bye\n"
+
+
+def test_files_that_have_been_read_are_removed(tmp_path, capsys, monkeypatch):
+    """A node that prints for days would fill the disk."""
+    monkeypatch.setattr(log_files, "MOST_BYTES", 1_000)
+    folder = tmp_path / "logs"
+
+    with log_files.heard(folder) as hearing:
+        channel = log_files.FileChannel(str(folder))
+        for number in range(100):
+            channel.write("stdout", "train", f"{number} {'x' * 100}\n")
+            if number % 30 == 0:
+                hearing.read()
+        hearing.read()
+        left = [path.name for path in folder.iterdir() if path.name != "levels"]
+        channel.close()
+
+    numbers = [int(line.split()[0]) for line in capsys.readouterr().out.splitlines()]
+    assert numbers == list(range(100))
+    assert len(left) == 1
+
+
+def test_a_line_without_end_is_sent_at_last(capsys):
+    class Here(Channel):
+        def send(self, message):
+            deliver([message])
+
+    channel = Here(Levels())
+    channel.write("stdout", "train", "x" * LONGEST_LINE)
+    before = capsys.readouterr().out
+    channel.write("stdout", "train", "x")
+
+    assert before == ""
+    assert len(capsys.readouterr().out) == LONGEST_LINE + 1
+
+
+def test_catching_leaves_a_process_as_it_was():
+    def state():
+        return sys.stdout, sys.stderr, logging.Logger.isEnabledFor, logging.Logger.callHandlers
+
+    before, channels = state(), [Channel(Levels()), Channel(Levels())]
+
+    for channel in channels:
+        catch(channel)
+    during = state()
+    for channel in channels:
+        let_go(channel)
+
+    assert all(one is not other for one, other in zip(before, during, strict=True))
+    assert state() == before
+
+
+# On clusters
+
+
+def left_on(client):
+    plugins = client.run_on_scheduler(lambda dask_scheduler: set(dask_scheduler.worker_plugins))
+    workers = client.run(lambda: (type(sys.stdout).__name__, logging.Logger.callHandlers.__module__))
+    return plugins, workers
+
+
+def test_a_cluster_is_left_as_it_was(client):
+    before = left_on(client)
+
+    DaskRunner(client).run(one(add_one), penstock.DataCatalog({"a": 1}))
+
+    assert left_on(client) == before
+    assert set(before[1].values()) == {("TextIOWrapper", "logging")}
+
+
+def test_a_failed_run_leaves_a_cluster_as_it_was(client):
+    before = left_on(client)
+
+    with pytest.raises(ZeroDivisionError):
+        DaskRunner(client).run(one(lambda a: a / 0), penstock.DataCatalog({"a": 1}))
+
+    assert left_on(client) == before
+
+
+OTHER_DRIVER = """
+import logging, sys, time
+from pathlib import Path
+import penstock
+from penstock.pipeline import node, pipeline
+
+def train(folder):
+    log = logging.getLogger("turbines")
+    log.debug("other begins")
+    Path(folder, "began").touch()
+    while not Path(folder, "end").exists():
+        time.sleep(0.01)
+    log.debug("other ends")
+    return folder
+
+logging.basicConfig(format="%(message)s")
+logging.getLogger("turbines").setLevel("DEBUG")
+address, folder = sys.argv[1:]
+penstock.run(pipeline([node(train, "a", "b", name="other")]), {"a": folder}, penstock.DaskRunner(address))
+"""
+
+
+def test_two_drivers_on_one_cluster_each_hear_their_own_nodes_at_their_own_level(
+    client, script, tmp_path, caplog
+):
+    def train(_):
+        logging.getLogger("turbines").debug("too quiet")
+        logging.getLogger("turbines").warning("loud enough")
+        return 1
+
+    other = script(OTHER_DRIVER, client.scheduler.address, str(tmp_path))
+    while not (tmp_path / "began").exists() and other.poll() is None:
+        time.sleep(0.01)
+    DaskRunner(client).run(one(train), penstock.DataCatalog({"a": 1}))
+    (tmp_path / "end").touch()
+    _, errors = other.communicate(timeout=60)
+
+    assert told(caplog) == ["train: loud enough"]
+    assert errors.splitlines() == ["other: other begins", "other: other ends"]
+
+
+def test_a_flood_is_cut_short_and_the_rest_counted(client, caplog):
+    """A scheduler carries the news of all workers, and has other things to do."""
+
+    def train(_):
+        log = logging.getLogger("turbines")
+        for number in range(5_000):
+            log.warning("line %d%s", number, 1_000 * " ")
+        return 1
+
+    DaskRunner(client).run(one(train), penstock.DataCatalog({"a": 1}))
+
+    arrived = told(caplog)
+    (left_out,) = [record for record in caplog.records if record.name == logs.__name__]
+    assert [line.rstrip() for line in arrived] == [f"train: line {number}" for number in range(len(arrived))]
+    assert len(arrived) > 1_000
+    assert left_out.levelname == "WARNING"
+    assert f": {5_000 - len(arrived)} records or prints were left out" in left_out.getMessage()
+
+
+def test_a_worker_that_comes_late_speaks_as_well(caplog, tmp_path):
+    """A worker that joins a run which goes on has heard nothing of its beginning."""
+    from distributed import Client, LocalCluster  # noqa: PLC0415
+
+    def wait(_):
+        until = time.time() + 60
+        while not (tmp_path / "late").exists() and time.time() < until:
+            time.sleep(0.01)
+        return 1
+
+    def speak(_):
+        (tmp_path / "late").touch()
+        logging.getLogger("turbines").warning("late")
+        return 1
+
+    nodes = pipeline([node(wait, "a", "b", name="wait"), node(speak, "a", "c", name="speak")])
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        timer = threading.Timer(1, cluster.scale, [2])
+        timer.start()
+        policies = {"wait": {"priority": 1}}
+        DaskRunner(client, policies=policies).run(nodes, penstock.DataCatalog({"a": 1}))
+        timer.join()
+
+    assert told(caplog) == ["speak: late"]
