@@ -5,6 +5,7 @@ A runner of another kind overrides `get`, and `handover` if tasks leave this pro
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -33,6 +34,7 @@ from penstock.io.secrecy import without_secret_options, without_url_secrets
 from penstock.runner.missing import missing_outputs, only_missing, resume_nodes
 from penstock.runner.preflight import check_arguments, check_can_be_sent
 from penstock.runner.progress import Progress
+from penstock.runner.progress_bar import progress_bar
 from penstock.runner.result import RunResult
 
 if TYPE_CHECKING:
@@ -50,17 +52,26 @@ class AbstractRunner:
     Args:
         is_async: Each node loads its inputs at once and saves its outputs at once, in threads.
         policies: How nodes are run: a `NodePolicy`, or a dict of its fields, by the name of a node, a namespace or a tag.
+        progress: Show a bar, on a terminal or in a notebook.
     """
 
     is_async = False
+    progress = False
     policies: Mapping[str, NodePolicy] = {}
     _is_synchronous = True
     _places_nodes = False
     """Whether `compute` heeds the placement of a policy."""
 
-    def __init__(self, is_async: bool = False, *, policies: Policies | None = None) -> None:  # noqa: FBT001, FBT002
+    def __init__(
+        self,
+        is_async: bool = False,  # noqa: FBT001, FBT002 - the contract: usable positionally
+        *,
+        policies: Policies | None = None,
+        progress: bool = False,
+    ) -> None:
         self.is_async = is_async
         self.policies = checked_policies(policies)
+        self.progress = progress
 
     def __repr__(self) -> str:
         shown = without_secret_options(self._arguments())
@@ -182,7 +193,7 @@ class AbstractRunner:
         self._log_start(pipeline, plan)
         progress.expect(plan)
         try:
-            with nodes_named():
+            with nodes_named(), self._bar(pipeline, progress):
                 values = self._computed(plan, handover)
             _give_back(plan, values, catalog)
             progress.check()
@@ -198,6 +209,9 @@ class AbstractRunner:
             run_id=run_id,
             seconds=seconds,
         )
+
+    def _bar(self, pipeline: PipelineLike, progress: Progress) -> contextlib.AbstractContextManager[None]:
+        return progress_bar(pipeline, progress) if self.progress else contextlib.nullcontext()
 
     def _register(self, pipeline: PipelineLike, catalog: CatalogLike) -> None:
         """Have a dataset for every name before any node starts, so that no two tasks make one at the same time."""
@@ -273,7 +287,7 @@ class AbstractRunner:
     # How it is shown
 
     def _arguments(self) -> dict[str, Any]:
-        given = {"is_async": self.is_async, "policies": self.policies}
+        given = {"is_async": self.is_async, "policies": self.policies, "progress": self.progress}
         return {name: value for name, value in given.items() if value}
 
 

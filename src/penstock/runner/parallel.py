@@ -31,6 +31,7 @@ class ParallelRunner(AbstractRunner):
         max_workers: Processes; by default one a processor. No more are used than nodes can run at once.
         is_async: Each node loads its inputs at once and saves its outputs at once, in threads of its process.
         policies: How nodes are run, by their names, namespaces or tags.
+        progress: Show a bar, on a terminal or in a notebook.
 
     Raises:
         RunnerError: `max_workers` is below 1.
@@ -42,8 +43,9 @@ class ParallelRunner(AbstractRunner):
         is_async: bool = False,  # noqa: FBT001, FBT002 - the contract: usable positionally
         *,
         policies: Policies | None = None,
+        progress: bool = False,
     ) -> None:
-        super().__init__(is_async, policies=policies)
+        super().__init__(is_async, policies=policies, progress=progress)
         self.max_workers = checked_workers(max_workers)
 
     def get(self, graph: Mapping[str, Any], keys: Sequence[str]) -> Sequence[Data]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from penstock.io.catalog import DataCatalog
@@ -30,6 +31,8 @@ class Progress:
         nodes: list[NodeLike] = pipeline.nodes
         self._catalog = catalog
         self._log = log
+        self.on_finish: Callable[[str], None] = lambda _: None
+        """Called with the name of each node that has finished."""
         self._nodes = {node.name: node for node in nodes}
         kept = pipeline.inputs() | pipeline.outputs() | _empty(pipeline, catalog)
         self._released = pipeline.datasets() - kept
@@ -86,6 +89,7 @@ class Progress:
 
     def _finish(self, node: NodeLike, events: list[Event]) -> None:
         self._finished[node.name] = _record(node.name, events)
+        self.on_finish(node.name)
         self._log.info("Completed node %s (%d of %d)", node.name, len(self._finished), len(self._nodes))
         try:
             self._release(node)

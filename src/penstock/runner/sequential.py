@@ -11,4 +11,5 @@ class SequentialRunner(AbstractRunner):
     Args:
         is_async: Each node loads its inputs at once and saves its outputs at once, in threads.
         policies: How nodes are run, by their names, namespaces or tags.
+        progress: Show a bar, on a terminal or in a notebook.
     """

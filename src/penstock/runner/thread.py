@@ -26,6 +26,7 @@ class ThreadRunner(AbstractRunner):
         max_workers: Threads; by default one a processor. No more are started than nodes can run at once.
         is_async: Warned about and ignored: loads and saves are tasks, which run in threads anyway.
         policies: How nodes are run, by their names, namespaces or tags.
+        progress: Show a bar, on a terminal or in a notebook.
 
     Raises:
         RunnerError: `max_workers` is below 1.
@@ -39,10 +40,11 @@ class ThreadRunner(AbstractRunner):
         is_async: bool = False,  # noqa: FBT001, FBT002 - the contract: usable positionally
         *,
         policies: Policies | None = None,
+        progress: bool = False,
     ) -> None:
         if is_async:
             warnings.warn("ThreadRunner loads and saves in threads anyway; is_async is ignored", stacklevel=2)
-        super().__init__(is_async=False, policies=policies)
+        super().__init__(is_async=False, policies=policies, progress=progress)
         self.max_workers = checked_workers(max_workers)
 
     def get(self, graph: Mapping[str, Any], keys: Sequence[str]) -> Sequence[Data]:

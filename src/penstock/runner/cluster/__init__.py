@@ -44,6 +44,7 @@ class DaskRunner(AbstractRunner):
         worker_timeout_seconds: How long a run waits for a worker, at its beginning and when all have gone; by default what
             Dask's configuration says, which is an hour unless it was changed.
         policies: How nodes are run, by their names, namespaces or tags.
+        progress: Show a bar, on a terminal or in a notebook.
         client_kwargs: What `distributed.Client` takes: `address`, `scheduler_file`, `security`, `n_workers`, ... Without an
             address or file it is a local cluster, which listens on loopback only, and is closed after the run.
 
@@ -63,9 +64,10 @@ class DaskRunner(AbstractRunner):
         is_async: bool = False,
         worker_timeout_seconds: float | None = None,
         policies: Policies | None = None,
+        progress: bool = False,
         **client_kwargs: Any,
     ) -> None:
-        super().__init__(is_async, policies=policies)
+        super().__init__(is_async, policies=policies, progress=progress)
         if client is not None and client_kwargs:
             raise RunnerError(
                 f"DaskRunner was given a client and also {', '.join(sorted(client_kwargs))}; give one or the other"

@@ -1,0 +1,236 @@
+"""A bar that shows how far a run is: on a terminal, in a notebook, and nowhere else."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import logging
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from penstock._typing import PipelineLike
+    from penstock.runner.progress import Progress
+
+TICK_SECONDS = 0.5
+"""How often the bar is drawn although nothing has happened: the clock goes on."""
+
+DRAW_SECONDS = 0.1
+"""How often it is drawn at most, when much happens."""
+
+WIDTH = 20
+SHOWN = 3
+"""How many nodes that a run waits for are named."""
+
+
+class Screen(Protocol):
+    """Where a bar is shown."""
+
+    def draw(self, done: int, total: int, told: str) -> None:
+        """Show it in place of what was shown before."""
+
+    def close(self) -> None:
+        """Leave it as it is."""
+
+
+@contextlib.contextmanager
+def progress_bar(pipeline: PipelineLike, progress: Progress) -> Iterator[None]:
+    """While this is open, a bar is shown, if there is anything to show it on."""
+    screen = _screen() if pipeline.nodes else None
+    if screen is None:
+        yield
+        return
+    bar, is_over = Bar(pipeline, screen), threading.Event()
+    # In the context of the run: in a notebook, the bar belongs to the cell that runs.
+    thread = threading.Thread(
+        target=copy_context().run, args=(bar.tick_until, is_over), name="penstock-bar", daemon=True
+    )
+    progress.on_finish = bar.finish
+    bar.draw()
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+        bar.draw()
+        screen.close()
+
+
+class Bar:
+    """How many nodes have finished, how long that took, and which ones are waited for.
+
+    Args:
+        pipeline: What runs.
+        screen: Where it is shown.
+    """
+
+    def __init__(self, pipeline: PipelineLike, screen: Screen) -> None:
+        needed = {
+            node.name: {each.name for each in pipeline.node_dependencies[node]} for node in pipeline.nodes
+        }
+        self._screen = screen
+        self._total = len(needed)
+        self._missing = {name: len(names) for name, names in needed.items()}
+        self._next: dict[str, list[str]] = {name: [] for name in needed}
+        for name, names in needed.items():
+            for each in names:
+                self._next[each].append(name)
+        self._waited_for = dict.fromkeys(name for name, count in self._missing.items() if not count)
+        self._done = 0
+        self._began = time.monotonic()
+        self._drawn_at = 0.0
+
+    def finish(self, node: str) -> None:
+        """A node has finished."""
+        self._done += 1
+        self._waited_for.pop(node, None)
+        for name in self._next[node]:
+            self._missing[name] -= 1
+            if not self._missing[name]:
+                self._waited_for[name] = None
+        if time.monotonic() - self._drawn_at > DRAW_SECONDS:
+            self.draw()
+
+    def tick_until(self, is_over: threading.Event) -> None:
+        """Draw every so often."""
+        while not is_over.wait(TICK_SECONDS):
+            self.draw()
+
+    def draw(self) -> None:
+        """Draw it as it is now."""
+        self._drawn_at = time.monotonic()
+        minutes, seconds = divmod(int(self._drawn_at - self._began), 60)
+        names = list(self._waited_for)
+        told = f"{self._done} of {self._total} nodes, {minutes}:{seconds:02}"
+        if names:
+            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            told = f"{told}, waiting for {', '.join(names[:SHOWN])}{more}"
+        self._screen.draw(self._done, self._total, told)
+
+
+def _screen() -> Screen | None:
+    """A notebook's cell, or else a terminal; None if there is neither."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if getattr(shell, "kernel", None) is not None:
+        return Notebook(sys.modules["IPython"].display)
+    is_terminal = sys.stderr is not None and sys.stderr.isatty()
+    return Terminal() if is_terminal else None
+
+
+class Notebook:
+    """The output of a cell.
+
+    Args:
+        display: The module of IPython.
+    """
+
+    def __init__(self, display: Any) -> None:
+        self._display = display
+        self._handle: Any = None
+
+    def draw(self, done: int, total: int, told: str) -> None:
+        """Show it in place of what was shown before."""
+        bar = f'<progress value="{done}" max="{total}"></progress>'
+        data = {"text/plain": told, "text/html": f"<div>{bar} {html.escape(told)}</div>"}
+        if self._handle is None:
+            self._handle = self._display.display(data, raw=True, display_id=True)
+        else:
+            self._handle.update(data, raw=True)
+
+    def close(self) -> None:
+        """Nothing is left to do."""
+
+
+class Terminal:
+    """The last line of a terminal: what is logged and printed while it is shown appears above it."""
+
+    def __init__(self) -> None:
+        # Handlers write inside of their own locks, and what they write is formatted before.
+        self._lock = threading.RLock()
+        self._terminal = sys.stderr
+        self._line = ""
+        self._is_drawn = False
+        self._above = contextlib.ExitStack()
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            if stream is not None and stream.isatty():
+                self._above.enter_context(_replaced(name, stream, _Above(stream, self)))
+
+    def draw(self, done: int, total: int, told: str) -> None:
+        """Show it in place of what was shown before."""
+        columns = shutil.get_terminal_size().columns
+        line = f"[{'#' * (WIDTH * done // total):{WIDTH}}] {told}"
+        # Whoever looks at the terminal may have gone: no reason to end the run.
+        with self._lock, contextlib.suppress(OSError, ValueError):
+            self._clear()
+            self._line = line if len(line) < columns else f"{line[: max(0, columns - 4)]}..."
+            self._show()
+            self._terminal.flush()
+
+    def write(self, stream: Any, text: str) -> int:
+        """Write above the bar, which is hidden as long as a line is not complete."""
+        with self._lock:
+            self._clear()
+            written: int = stream.write(text)
+            stream.flush()
+            if text.endswith("\n"):
+                self._show()
+                self._terminal.flush()
+            return written
+
+    def close(self) -> None:
+        """Leave it as it is, and go to the next line."""
+        self._above.close()
+        with self._lock, contextlib.suppress(OSError, ValueError):
+            self._terminal.write("\n")
+            self._terminal.flush()
+
+    def _clear(self) -> None:
+        if self._is_drawn:
+            self._terminal.write(f"\r{' ' * len(self._line)}\r")
+            self._terminal.flush()
+            self._is_drawn = False
+
+    def _show(self) -> None:
+        self._terminal.write(self._line)
+        self._is_drawn = True
+
+
+class _Above:
+    """A stream to the terminal that has the bar make room for what is written to it."""
+
+    def __init__(self, stream: Any, terminal: Terminal) -> None:
+        self._stream = stream
+        self._terminal = terminal
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write above the bar."""
+        return self._terminal.write(self._stream, text) if text else 0
+
+
+@contextlib.contextmanager
+def _replaced(name: str, stream: Any, other: Any) -> Iterator[None]:
+    """Have everybody write to another stream: who asks `sys` for it, and handlers that hold the one of before."""
+    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
+    handlers = [each for logger in loggers for each in getattr(logger, "handlers", ())]
+    holders = [each for each in handlers if getattr(each, "stream", None) is stream]
+    setattr(sys, name, other)
+    for handler in holders:
+        handler.setStream(other)
+    try:
+        yield
+    finally:
+        if getattr(sys, name) is other:
+            setattr(sys, name, stream)
+        for handler in holders:
+            if handler.stream is other:
+                handler.setStream(stream)
