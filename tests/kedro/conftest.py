@@ -36,9 +36,7 @@ class ModuleOfKedro(pytest.Module):
     """A test module that nobody can import."""
 
     def collect(self):
-        pytest.skip(
-            'Kedro is not installed: pip install "penstock[kedro]" kedro-datasets', allow_module_level=True
-        )
+        pytest.skip("Kedro is not installed: pip install --group kedro '.[kedro]'", allow_module_level=True)
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: Any):
