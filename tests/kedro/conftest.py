@@ -134,6 +134,7 @@ class Cluster:
     """A scheduler and a worker, processes of their own, started in a folder that has nothing to do with any project."""
 
     address: str
+    scheduler_file: str
 
     def run(self, project: Project, *arguments: str, fails: bool = False) -> str:
         """What `kedro run` prints, with the cluster named as every release of Kedro and Dask takes it."""
@@ -178,7 +179,7 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
         for number in range(2)
     ]
     try:
-        yield Cluster(_address(scheduler_file, folder / "scheduler"))
+        yield Cluster(_address(scheduler_file, folder / "scheduler"), str(scheduler_file))
     finally:
         for process in (*workers, scheduler):
             process.kill()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
+import traceback
+import urllib.parse
+import urllib.request
 from pathlib import Path
 
 import cloudpickle
 import fsspec
 import pytest
-from kedro.io import DataCatalog, DatasetError, MemoryDataset, Version
+from kedro.io import DataCatalog, DatasetError, MemoryDataset, SharedMemoryDataCatalog, Version
 from kedro.io.cached_dataset import CachedDataset
 from kedro.pipeline import node, pipeline
 from kedro.runner import AbstractRunner
@@ -231,6 +235,42 @@ def test_versions_and_partitions_live_on_s3_and_credentials_show_nowhere(runner,
     assert SECRET not in told
 
 
+def pages(start):
+    """The texts of Dask's pages that are linked from this one, by their addresses."""
+    found, waiting = {}, [start]
+    while waiting and len(found) < 60:
+        address = waiting.pop(0)
+        with urllib.request.urlopen(address, timeout=30) as answer:
+            found[address] = answer.read().decode(errors="replace")
+        links = re.findall(r'href="([^"#]*\.html)"', found[address])
+        waiting += {urllib.parse.urljoin(address, link) for link in links} - {*found, *waiting}
+    return found
+
+
+def test_no_page_of_the_dashboard_and_no_error_shows_credentials(client, s3):
+    """Seen by a node in the middle of a run, when a task with credentials is done and another one is waiting."""
+    place, options = s3
+    catalog = DataCatalog(
+        {
+            name: JSONDataset(filepath=f"{place}/dashboard/{name}.json", credentials=options)
+            for name in ("free", "kept", "absent")
+        }
+    )
+    catalog.save("free", 1)
+    address = client.dashboard_link.removesuffix("/status") + "/info/main/workers.html"
+    look = node(lambda free: [pages(address), free], "free", ["seen", "kept"], name="look")
+    pipe = pipeline([look, node(lambda kept, absent: kept, ["kept", "absent"], "end", name="fail")])
+    runner = penstock.kedro.DaskRunner(client)
+
+    seen = runner.run(pipeline([look]), catalog)["seen"].load()
+    with pytest.raises(DatasetError) as caught:
+        runner.run(pipe, catalog)
+
+    assert [page for page in seen if "/info/task/" in page and "look" in page]
+    assert [page for page, text in seen.items() if SECRET in text] == []
+    assert SECRET not in "".join(traceback.format_exception(caught.value)) + repr(caught.value)
+
+
 def test_what_one_task_needs_is_all_that_travels_with_it(s3):
     """Credentials are in the tasks that load or save that dataset, and in no other."""
     place, options = s3
@@ -276,6 +316,23 @@ def test_factories_and_lazy_entries_are_made_by_the_catalog(runner, tmp_path):
 
     assert result["end"].load() == 44
     assert {path.name for path in tmp_path.iterdir()} == {"lazy.json", "one.json", "two.pkl", "end.pkl"}
+
+
+def test_the_catalog_of_kedros_own_processes_works_without_its_manager(runner):
+    """A session makes a `SharedMemoryDataCatalog` for Kedro's `ParallelRunner`; what it hands out waits for a manager."""
+    catalog = SharedMemoryDataCatalog({"one": MemoryDataset(1), "declared": MemoryDataset()})
+    pipe = pipeline(
+        [
+            node(lambda one: one + 1, "one", "declared", name="two"),
+            node(lambda two: two + 1, "declared", "undeclared", name="three"),
+            node(lambda three: [three], "undeclared", "end", name="four"),
+        ]
+    )
+
+    results = [runner.run(pipe, catalog)["end"].load() for _ in range(2)]
+
+    assert results == [[3], [3]]
+    assert catalog.load("end") == [3]
 
 
 def positive(data):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -65,6 +66,20 @@ def test_every_runner_gives_the_same_to_the_last_byte(runner, parameters, kedros
     assert list(ranking["late_by_carrier"])[:2] == ["HA", "AS"]
     assert ranking["best_hour"]["EWR"]["hour"] == 5
     assert "rank took" in printed
+
+
+def test_its_readme_names_each_runner():
+    """And how it is installed; the test above runs its commands."""
+    commands = re.findall(
+        r"^\$ kedro run --runner=penstock\.kedro\.(\w+)", (EXAMPLE / "README.md").read_text(), re.MULTILINE
+    )
+
+    assert list(dict.fromkeys(commands)) == [
+        "SequentialRunner",
+        "ThreadRunner",
+        "ParallelRunner",
+        "DaskRunner",
+    ]
 
 
 def test_nothing_in_the_project_knows_of_us():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 
@@ -80,6 +81,41 @@ def test_a_module_that_a_worker_cannot_import_is_named_before_anything_runs(clus
     assert "No module named 'only_here'" in printed
     assert "UnfitWorkersError" in printed
     assert [note for note in project.notes() if note.startswith("before")] == []
+
+
+def install(project):
+    """As `pip install` leaves it: the package is where the driver's other packages are, and nothing is below `src`."""
+    packages = project.path / "site-packages"
+    shutil.move(project.path / "src" / "door", packages / "door")
+    project.environment["PYTHONPATH"] = f"{packages}:{project.environment.get('PYTHONPATH', '')}"
+
+
+def test_workers_of_this_machine_import_an_installed_project_as_the_driver_does(project):
+    install(project)
+
+    project.run("ParallelRunner", "--tags=gauge")
+
+    assert (project.path / "data" / "north_measured.pkl").exists()
+
+
+def test_an_installed_project_that_a_worker_lacks_is_named_before_anything_runs(cluster, project):
+    """Its source is not sent: what is installed belongs to whoever installs on the workers."""
+    install(project)
+
+    printed = cluster.run(project, "--tags=gauge", fails=True)
+
+    assert "No module named 'door'" in printed
+    assert "Install" in printed
+    assert not (project.path / "data" / "north_measured.pkl").exists()
+
+
+def test_a_source_folder_with_data_in_it_is_too_much_to_send(cluster, project):
+    (project.path / "src" / "flights.bin").write_bytes(bytes(20_000_001))
+
+    printed = cluster.run(project, "--tags=gauge", fails=True)
+
+    assert re.search(r"ClusterError: The folder .*src holds more than 20 MB", printed)
+    assert "Move data out of it" in printed
 
 
 def test_a_project_that_cannot_be_entered_is_named_with_what_to_do(project):
