@@ -140,7 +140,7 @@ def test_the_log_does_not_tell_of_data_in_memory(caplog):
     both()
 
     theirs, _, ours = caplog.text.partition("Running 4 nodes in")
-    assert "Loading data from north1" in theirs
+    assert re.search(r"Loading data from \S*north1", theirs)  # an old Kedro colours it
     assert "Completed node: north2" in theirs
     assert "Loading data from" not in ours
     assert "Completed node north2 (" in ours

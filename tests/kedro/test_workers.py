@@ -18,6 +18,14 @@ def change(project, old, new):
     project.write(place, text.replace(old, new))
 
 
+def rename(project, name):
+    """No worker has seen the package under this name."""
+    for place in ("pyproject.toml", "src/door/pipelines/rain/__init__.py", "src/door/settings.py"):
+        text = project.read(place).replace('"door"', f'"{name}"').replace("door.", f"{name}.")
+        project.write(place, text)
+    shutil.move(project.path / "src" / "door", project.path / "src" / name)
+
+
 def test_a_worker_that_has_run_the_project_before_runs_the_code_as_it_is_now(cluster, project):
     """Python imports a module once, and a cluster outlives many a change: without care, the old code runs and nobody knows."""
     cluster.run(project)
@@ -54,10 +62,7 @@ with KedroSession.create() as session:
 print("both is", result["both"].load())
 """,
     )
-    # Another name, so that no worker has seen it.
-    for place in ("pyproject.toml", "src/door/pipelines/rain/__init__.py", "src/door/settings.py"):
-        project.write(place, project.read(place).replace('"door"', '"portal"').replace("door.", "portal."))
-    shutil.move(project.path / "src" / "door", project.path / "src" / "portal")
+    rename(project, "portal")
     hooks = project.read("src/portal/hooks.py").replace(
         "Path(__file__).parents[2]", "Path(__file__).parents[1]"
     )
@@ -83,15 +88,16 @@ def test_a_module_that_a_worker_cannot_import_is_named_before_anything_runs(clus
     assert [note for note in project.notes() if note.startswith("before")] == []
 
 
-def install(project):
+def install(project, name):
     """As `pip install` leaves it: the package is where the driver's other packages are, and nothing is below `src`."""
+    rename(project, name)
     packages = project.path / "site-packages"
-    shutil.move(project.path / "src" / "door", packages / "door")
+    shutil.move(project.path / "src" / name, packages / name)
     project.environment["PYTHONPATH"] = f"{packages}:{project.environment.get('PYTHONPATH', '')}"
 
 
 def test_workers_of_this_machine_import_an_installed_project_as_the_driver_does(project):
-    install(project)
+    install(project, "gate")
 
     project.run("ParallelRunner", "--tags=gauge")
 
@@ -100,11 +106,11 @@ def test_workers_of_this_machine_import_an_installed_project_as_the_driver_does(
 
 def test_an_installed_project_that_a_worker_lacks_is_named_before_anything_runs(cluster, project):
     """Its source is not sent: what is installed belongs to whoever installs on the workers."""
-    install(project)
+    install(project, "gate")
 
     printed = cluster.run(project, "--tags=gauge", fails=True)
 
-    assert "No module named 'door'" in printed
+    assert "No module named 'gate'" in printed
     assert "Install" in printed
     assert not (project.path / "data" / "north_measured.pkl").exists()
 
