@@ -71,6 +71,24 @@ def test_the_plan_is_the_one_of_the_first_program(tmp_path):
     assert lines == told
 
 
+@pytest.mark.parametrize("runner", ["SequentialRunner", "ThreadRunner", "ParallelRunner"])
+def test_the_node_that_logs_and_prints_shows_what_stands_below_it(tmp_path, runner):
+    program = next(block for block in blocks("python") if "epoch" in block)
+    told = next(block for block in blocks("text") if "epoch" in block)
+
+    # Each stream by itself: which of two is seen first is up to their buffers.
+    done = subprocess.run(
+        [sys.executable, "-c", program.replace("ParallelRunner", runner)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert done.stderr + done.stdout == told
+
+
 def test_the_plugin_for_hooks_works_as_it_stands():
     plugin = next(block for block in blocks("python") if "class Timing" in block)
     setting = """

@@ -206,7 +206,7 @@ def run_everywhere(folder: Path) -> None:
     with Client(n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0") as client:
         runners: list[AbstractRunner] = [
             SequentialRunner(),
-            SequentialRunner(is_async=False),
+            SequentialRunner(is_async=False, progress=True),
             ThreadRunner(max_workers=2),
             ParallelRunner(max_workers=2),
             DaskRunner(client),
