@@ -23,13 +23,14 @@ import shutil
 import tempfile
 import weakref
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from penstock.errors import CannotSendError
+from penstock.graph.compact import reduced
 from penstock.graph.failures import carried
 from penstock.graph.handover import Event, Listener, take_news
 from penstock.graph.log_files import Hearing, has_spoken, work_for
@@ -55,13 +56,14 @@ _PREFIX = "penstock-"
 class Handle:
     """A value that is somewhere else: its pickle if it is small, or the file that holds it."""
 
+    __reduce__ = reduced
     pickled: bytes
     path: str = ""
-    spans: list[tuple[int, int]] = field(default_factory=list)
+    spans: Sequence[tuple[int, int]] = ()
     """Start and length in the file, in bytes, of the pickle and of each of its buffers."""
     token: str = ""
     """Set for a value that a worker opens once and keeps for the run."""
-    parts: list[Handle] = field(default_factory=list)
+    parts: Sequence[Handle] = ()
     """The values of a node with several outputs, each by itself, instead of a pickle."""
 
     def open(self) -> Data:
@@ -79,7 +81,7 @@ class Handle:
 class _Parts:
     """The values of a node with several outputs, of which a reader opens one."""
 
-    def __init__(self, handles: list[Handle]) -> None:
+    def __init__(self, handles: Sequence[Handle]) -> None:
         self._handles = handles
 
     def __getitem__(self, index: int) -> Data:
@@ -150,8 +152,7 @@ def new_room() -> Iterator[Room]:
         room.remove()
 
 
-@dataclass(frozen=True)
-class _Result:
+class _Result(NamedTuple):
     """What a task's result looks like to the driver."""
 
     handle: Handle
@@ -218,14 +219,14 @@ class WorkerEnd:
     def __init__(self, room: Room, logs: str = "") -> None:
         self.room = room
         self._logs = logs
-        self._task = ""
+        self._work: Any = None
 
     def loads(self, dumped: bytes) -> Any:
         """A task with its inputs."""
         take_news()
         task, handle_by_key = pickle.loads(dumped)
         work = getattr(task, "func", task)
-        self._task = str(work)
+        self._work = work
         if self._logs and hasattr(work, "node"):
             work_for(self._logs, work)
         return task, {key: _seen_by(work, handle) for key, handle in handle_by_key.items()}
@@ -244,7 +245,8 @@ class WorkerEnd:
             raise
         except Exception as error:
             reason = f"it made a {type(result).__name__} that cannot be pickled: {error}"
-            raise carried(CannotSendError({self._task: reason}), self._task) from error
+            task = str(self._work)
+            raise carried(CannotSendError({task: reason}), task) from error
 
 
 KEPT_VALUES = 8
