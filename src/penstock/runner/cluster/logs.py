@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from distributed.diagnostics.plugin import WorkerPlugin
+from distributed.protocol.pickle import dumps
 
 from penstock.graph import said
 from penstock.graph.capture import Channel, catch, let_go
@@ -146,13 +147,29 @@ def logging_to(client: Client, topic: str, *, is_ours: bool) -> Iterator[None]:
         topic: Of the run.
         is_ours: The cluster ends with the run, and need not be left as it was.
     """
-    client.register_plugin(_Logs(topic, said.Levels.here(), _this_process()), name=topic)
+    plugin = _Logs(topic, said.Levels.here(), _this_process())
+    client.run_on_scheduler(_add, name=topic, plugin=dumps(plugin))
     try:
         yield
     finally:
         if client.status == "running" and not is_ours:
             with contextlib.suppress(Exception):
-                client.unregister_worker_plugin(topic)
+                client.run_on_scheduler(_remove, name=topic)
+
+
+# The scheduler's own way to add a plugin fails when a worker dies meanwhile.
+
+
+async def _add(name: str, plugin: bytes, dask_scheduler: Any) -> None:
+    dask_scheduler.worker_plugins[name] = plugin
+    await dask_scheduler.broadcast(
+        msg={"op": "plugin-add", "plugin": plugin, "name": name}, on_error="ignore"
+    )
+
+
+async def _remove(name: str, dask_scheduler: Any) -> None:
+    dask_scheduler.worker_plugins.pop(name, None)
+    await dask_scheduler.broadcast(msg={"op": "plugin-remove", "name": name}, on_error="ignore")
 
 
 class _Logs(WorkerPlugin):  # type: ignore[misc]  # distributed ships no types
