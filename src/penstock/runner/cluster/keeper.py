@@ -8,9 +8,6 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-import dask
-from dask.utils import parse_timedelta
-
 from penstock.errors import NoWorkersError
 from penstock.runner.cluster.jobs import is_job_queue
 from penstock.runner.cluster.queue import State, log_tail, states
@@ -42,8 +39,7 @@ class Keeper:
         self._client = client
         self._cluster: Any = client.cluster if is_job_queue(client.cluster) else None
         self._is_ours = is_ours
-        self._seen: set[str] = set()
-        self._gone: dict[str, float] = {}
+        self._seen: dict[str, str] = {}
         self._failed_starts = 0
         self._said: list[str] = []
         self._ask_at = 0.0
@@ -90,10 +86,11 @@ class Keeper:
                 raise NoWorkersError(problem, self._said)
         return count
 
-    def said(self) -> list[str]:
-        """What the queue says of each job; the log's end of those that are over."""
+    def said(self, *, with_logs: bool = False) -> list[str]:
+        """What the queue says of each job; the log's end of those that are over, and on demand of those it is not asked for."""
         jobs = self._jobs()
-        return _each_once(_told(state, jobs.get(name)) for name, state in states(jobs).items()) or self._said
+        told = (_told(state, jobs.get(name), with_log=with_logs) for name, state in states(jobs).items())
+        return _each_once(told) or self._said
 
     def _notice(self, count: int) -> None:
         """Workers have come or gone: remember which jobs have had one, and ask the queue soon."""
@@ -103,27 +100,24 @@ class Keeper:
         self._pause, self._ask_at = ASK_SECONDS, time.monotonic() + ASK_SECONDS
         workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
         names = [str(worker["name"]) for worker in workers]
-        for job in self._jobs():
+        for job, started in self._jobs().items():
             if any(name == job or name.startswith(f"{job}-") for name in names):
-                self._seen.add(job)
-                self._gone.pop(job, None)
+                self._seen[job] = str(started.job_id)
                 self._failed_starts = 0
-            elif job in self._seen:
-                self._gone.setdefault(job, time.monotonic())
 
     def _ask(self, count: int) -> str | None:
         """Ask the queue, and replace what has ended; why no worker will come, if so it is."""
         jobs = self._jobs()
-        known = states(jobs)
-        ended = {name: state for name, state in known.items() if state.is_over or self._is_lost(name, state)}
+        known = {**states(jobs), **self._given_up()}
+        ended = {name: state for name, state in known.items() if state.is_over}
         if ended:
-            self._said = _each_once(_told(state, jobs[name]) for name, state in ended.items())
+            self._said = _each_once(_told(state, jobs.get(name)) for name, state in ended.items())
         has_others = count > 0 or len(ended) < len(known)
         if not self._is_ours:
             return None if has_others or self._adapts else self._blame()
         if not ended:
             return None
-        self._failed_starts += len(set(ended) - self._seen)
+        self._failed_starts += len(ended.keys() - self._seen)
         is_hopeless = self._failed_starts >= MOST_FAILED_STARTS
         if not has_others and (is_hopeless or not self._seen):
             return "All jobs ended before a worker came of them"
@@ -135,13 +129,12 @@ class Keeper:
             self._cluster.sync(self._cluster.replace, list(ended))
         return None
 
-    def _is_lost(self, name: str, state: State) -> bool:
-        """Whether its worker is gone for so long that Dask gives it up; for queues that are not asked."""
-        gone = self._gone.get(name)
-        if gone is None or state.state:
-            return False
-        patience: float = parse_timedelta(dask.config.get("distributed.deploy.lost-worker-timeout"))
-        return time.monotonic() - gone > patience
+    def _given_up(self) -> dict[str, State]:
+        """Jobs whose worker was gone for `lost-worker-timeout`: Dask forgets them, and only `adapt` asks for others."""
+        spec, jobs = self._cluster.worker_spec, self._jobs()
+        return {
+            name: State(id_, "GONE") for name, id_ in self._seen.items() if name in spec and name not in jobs
+        }
 
     def _blame(self) -> str:
         if not self.expected:
@@ -160,6 +153,7 @@ def _each_once(told: Iterable[str]) -> list[str]:
     return [f"{count} times: {each}" if count > 1 else each for each, count in counts.items()]
 
 
-def _told(state: State, job: Any) -> str:
-    tail = log_tail(job) if job is not None and state.is_over and state.id else ""
+def _told(state: State, job: Any, *, with_log: bool = False) -> str:
+    has_log = job is not None and state.id and (state.is_over or (with_log and not state.state))
+    tail = log_tail(job) if has_log else ""
     return f"{state}; the end of its log {tail}" if tail else str(state)

@@ -58,7 +58,7 @@ class Patience:
         if now - self._began >= self._seconds:
             raise NoWorkersError(
                 f"Waited {self._seconds:g} s for {what}; worker_timeout_seconds sets how long",
-                self._keeper.said(),
+                self._keeper.said(with_logs=True),
             )
         if now >= self._speak_at:
             said = "; ".join(self._keeper.said())
