@@ -7,6 +7,7 @@ import re
 
 import dask
 import pytest
+from dask.tokenize import tokenize
 from dask.utils import key_split
 
 from penstock.errors import InvalidNodeError, MissingInputError
@@ -45,6 +46,30 @@ def waits(plan):
 
 def chain(names):
     return pipeline([node(add_one, x, y, name=f"{x}{y}") for x, y in itertools.pairwise(names)])
+
+
+class Sealed(MemoryDataset):
+    """A dataset that nobody may look into."""
+
+    def __reduce__(self):
+        raise AssertionError("looked into")
+
+    def __dask_tokenize__(self):
+        raise AssertionError("looked into")
+
+
+def test_a_graph_is_hashed_without_a_look_at_what_its_tasks_hold(stored):
+    """`Client.get` hashes each graph; function, node and datasets of each task would take longer than all the rest."""
+    handover = Processes()
+    catalog = stored("b", a=Sealed(1), large=MemoryDataset("x" * 200_000))
+    pipe = pipeline(
+        [node(add_one, "a", "b", name="one"), node(lambda b, large: b, ["b", "large"], "c", name="two")]
+    )
+
+    plans = [compile_pipeline(pipe, catalog, handover=handover) for _ in range(2)]
+
+    assert tokenize(plans[0].graph) == tokenize(plans[0].graph)
+    assert tokenize(plans[0].graph) != tokenize(plans[1].graph)
 
 
 def test_a_chain_in_memory_is_one_task_a_node(stored):

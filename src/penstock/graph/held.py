@@ -18,6 +18,10 @@ class Held:
 
     dataset: DatasetLike
 
+    def __dask_tokenize__(self) -> str:
+        """Not its data, which may be large: Dask hashes each graph that it sends, where the key is like no other."""
+        return type(self).__name__
+
     def __sizeof__(self) -> int:
         """About the bytes of the data; Dask's workers and ours ask for it."""
         size: int = sizeof(getattr(self.dataset, "_data", self.dataset))

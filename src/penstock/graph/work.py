@@ -78,6 +78,10 @@ class Work:
             handover.tell(Event(self.kind, self.node.name, self.dataset, handover.where(), started, *seconds))
         return result
 
+    def __dask_tokenize__(self) -> tuple[str, ...]:
+        """What tells it from other work of its run: Dask hashes each graph that it sends, and would look into all that it holds."""
+        return type(self).__name__, self.node.name, self.dataset
+
     kind = ""
 
     if TYPE_CHECKING:
