@@ -7,8 +7,10 @@ from __future__ import annotations
 import io
 import logging
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -267,6 +269,23 @@ def test_what_a_node_said_before_it_killed_its_process_arrives(caplog, capsys, m
 
     assert told(caplog) == ["train: about to die"]
     assert capsys.readouterr().out == "good bye\n"
+
+
+def test_a_run_outlives_its_folder_of_logs(monkeypatch, tmp_path):
+    """Temporary folders are tidied up by machines, and by users in want of room."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def tidy(a):
+        (room,) = [path for path in tmp_path.iterdir() if path.name.startswith("penstock-")]
+        shutil.rmtree(room)
+        print("not heard")
+        return a
+
+    nodes = pipeline([node(tidy, "a", "b", name="tidy"), node(add_one, "b", "c", name="next")])
+
+    result = ParallelRunner(1).run(nodes, penstock.DataCatalog({"a": 1}))
+
+    assert result["c"].load() == 2
 
 
 def test_files_that_have_been_read_are_removed(tmp_path, capsys, monkeypatch):

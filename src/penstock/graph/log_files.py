@@ -40,7 +40,7 @@ class FileChannel(Channel):
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
-        super().__init__(pickle.loads((self.folder / _LEVELS).read_bytes()))
+        super().__init__(_levels(self.folder / _LEVELS))
         self.spoke = False
         self.work: Work | None = None
         """What this process does: one thing at a time."""
@@ -67,6 +67,14 @@ class FileChannel(Channel):
         """Close the file, if there is one."""
         if self._file is not None:
             self._file.close()
+
+
+def _levels(path: Path) -> Levels:
+    """The driver's levels; Python's own if somebody has tidied up meanwhile, which must not end the run."""
+    with contextlib.suppress(OSError):
+        levels: Levels = pickle.loads(path.read_bytes())
+        return levels
+    return Levels()
 
 
 _current: FileChannel | None = None
@@ -111,8 +119,8 @@ class Hearing:
         self._read: dict[str, int] = {}
 
     def read(self) -> None:
-        """Deliver all that is there and has not been read."""
-        with self._lock, os.scandir(self.folder) as entries:
+        """Deliver all that is there and has not been read; nothing if somebody has tidied up meanwhile."""
+        with self._lock, contextlib.suppress(FileNotFoundError), os.scandir(self.folder) as entries:
             sizes = sorted((each.name, each.stat().st_size) for each in entries if each.name != _LEVELS)
             for (name, size), (following, _) in zip(sizes, [*sizes[1:], ("", 0)], strict=False):
                 # Its worker writes no more to it, but may have done so since the size was asked.
