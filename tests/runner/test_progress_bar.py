@@ -18,7 +18,6 @@ from penstock.testing import add_one
 
 RUNNERS = {
     "SequentialRunner": "SequentialRunner(progress=True)",
-    "ThreadRunner": "ThreadRunner(2, progress=True)",
     "ParallelRunner": "ParallelRunner(2, progress=True)",
     "DaskRunner": "DaskRunner(n_workers=1, threads_per_worker=2, dashboard_address='127.0.0.1:0', progress=True)",
 }
@@ -109,9 +108,8 @@ def test_a_narrow_terminal_gets_a_shorter_bar(tmp_path):
     assert max(map(len, lines)) < 40
 
 
-@pytest.mark.parametrize("runner", ["SequentialRunner", "ParallelRunner"])
-def test_without_a_terminal_nothing_is_shown(script, runner):
-    printed, errors = script(program(runner)).communicate(timeout=60)
+def test_without_a_terminal_nothing_is_shown(script):
+    printed, errors = script(program()).communicate(timeout=60)
 
     assert printed == "printed\nprinted\ndone\n"
     assert sorted(errors.splitlines()) == ["first: logged", "second: logged"]
