@@ -10,17 +10,17 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, wait
+from concurrent.futures import BrokenExecutor, Future, wait
 from dataclasses import dataclass
 from multiprocessing.util import Finalize
-from typing import Any
-
-import loky
-from loky.process_executor import BrokenProcessPool
+from typing import TYPE_CHECKING, Any
 
 from penstock.errors import NodeError
 from penstock.graph.keys import told
 from penstock.graph.shared_memory import remove_rooms_of
+
+if TYPE_CHECKING:
+    import loky
 
 IDLE_SECONDS = 30.0
 """How long an idle worker waits for another run before it goes."""
@@ -97,7 +97,7 @@ def leased(max_workers: int, setup: Callable[[], None] | None = None) -> Iterato
     try:
         yield lease
         _keep(pool)
-    except BrokenProcessPool as error:
+    except BrokenExecutor as error:
         pool.executor.shutdown(kill_workers=True)
         raise NodeError(
             f"one of {', '.join(lease.unfinished())}",
@@ -122,6 +122,9 @@ def _take(max_workers: int, setup: Callable[[], None] | None) -> _Pool:
         if found is not None:
             _idle.remove(found)
             return found
+    # Here and not above: it takes a fifth of `import penstock`, and most runs do without.
+    import loky  # noqa: PLC0415
+
     # A process of multiprocessing waits for its children before it asks loky to end them.
     Finalize(None, _close_idle, exitpriority=0)
     executor = loky.ProcessPoolExecutor(
