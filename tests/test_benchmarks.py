@@ -57,6 +57,17 @@ def test_the_machine_stands_below_the_table(printed):
     assert "the numbers mean nothing" in below
 
 
+def test_the_readme_shows_each_row_with_the_bar_that_it_has_to_reach():
+    section = (
+        (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## How fast\n")[2].partition("\n## ")[0]
+    )
+    header, _, *shown_rows = [cells(line) for line in section.splitlines() if line.startswith("|")]
+
+    assert header == list(COLUMNS)
+    wanted = [(row.what, row.work, str(row.bar or "-")) for each in BENCHMARKS.values() for row in each.rows]
+    assert [(what, work, bar) for what, work, *_, bar, _ in shown_rows] == wanted
+
+
 def test_the_picture_is_drawn(printed):
     pytest.importorskip("matplotlib")
 

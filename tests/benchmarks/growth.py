@@ -32,11 +32,11 @@ def growth(effort: Effort) -> list[Result]:
     def bare_get(name: str) -> float:
         return timed(lambda: dask.local.get_sync(*bare(steps[name])), time.process_time)
 
-    building = both(lambda name: timed(lambda: ours(steps[name]), time.process_time), 3)
-    compiling = both(lambda name: _compiled(mine[name]), 3)
-    running = both(lambda name: _run(mine[name]), 3)
-    bare_building = both(lambda name: timed(lambda: bare(steps[name]), time.process_time), 3)
-    bare_running = both(bare_get, 3)
+    building = both(lambda name: timed(lambda: ours(steps[name]), time.process_time), 2)
+    compiling = both(lambda name: _compiled(mine[name]), 2)
+    running = both(lambda name: _run(mine[name]), 2)
+    bare_building = both(lambda name: timed(lambda: bare(steps[name]), time.process_time), 2)
+    bare_running = both(bare_get, 2)
     return [
         _grown(building),
         _grown(compiling, bare_building),
