@@ -77,6 +77,30 @@ def test_a_class_is_refused():
         register(create_hook_manager(), BeforeNode)
 
 
+class Misspelt:
+    @hook_impl
+    def before_node_rum(self, node): ...
+
+    def after_node_run(self, node): ...
+
+    @hook_impl
+    def after_command_run(self): ...
+
+    @hook_impl
+    def before_dataset_saved(self, data): ...
+
+
+def test_what_looks_like_a_hook_and_never_fires_is_logged_once(caplog):
+    """Hooks that only Kedro's command line has are none of our business."""
+    manager = create_hook_manager([Misspelt()])
+    pickle.loads(cloudpickle.dumps(Hooks(manager)))
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "Hook before_node_rum of Misspelt never fires: there is no hook of that name; did you mean before_node_run?",
+        "Hook after_node_run of Misspelt never fires: it is not marked with @hook_impl",
+    ]
+
+
 def test_an_argument_that_no_hook_has_is_refused():
     class Wrong:
         @hook_impl

@@ -6,7 +6,9 @@ as it is (https://docs.kedro.org, "Hooks"). An implementation may take any subse
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import difflib
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from pluggy import HookCaller, HookimplMarker, HookspecMarker, PluginManager
@@ -14,8 +16,13 @@ from pluggy import HookCaller, HookimplMarker, HookspecMarker, PluginManager
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data, NodeLike, PipelineLike
 
+_LOG = logging.getLogger(__name__)
+
 PROJECT = "kedro"
 """pluggy finds implementations by this name: it is the mark that `hook_impl` leaves on a method."""
+
+ALIKE = 0.85
+"""From this share of equal letters on, an unknown hook is taken for a misspelt one; Kedro's command line has some of its own."""
 
 hook_impl = HookimplMarker(PROJECT)
 """Marks a method of a plugin as the implementation of the hook of that name."""
@@ -138,12 +145,31 @@ def create_hook_manager(plugins: Iterable[object] = ()) -> PluginManager:
 
 
 def register(manager: PluginManager, plugin: object) -> None:
-    """Register an instance with hook implementations; a class is refused, since its methods would lack `self`."""
+    """Register an instance with hook implementations; a class is refused, since its methods would lack `self`.
+
+    What looks like a hook and never fires is logged: a name that is misspelt, a method that is not marked.
+    """
     if isinstance(plugin, type):
         raise TypeError(
             f"Register an instance of {plugin.__name__} as a hook, not the class: {plugin.__name__}()"
         )
     manager.register(plugin)
+    for name, why in _never_fires(manager, plugin):
+        _LOG.warning("Hook %s of %s never fires: %s", name, type(plugin).__name__, why)
+
+
+def _never_fires(manager: PluginManager, plugin: object) -> Iterator[tuple[str, str]]:
+    """The methods of a plugin that its author will miss, each with the reason."""
+    known = [name for name in vars(manager.hook) if getattr(manager.hook, name).has_spec()]
+    callers = manager.get_hookcallers(plugin) or []
+    for caller in callers:
+        near = difflib.get_close_matches(caller.name, known, 1, ALIKE)
+        if near and not caller.has_spec():
+            yield caller.name, f"there is no hook of that name; did you mean {near[0]}?"
+    marked = {caller.name for caller in callers}
+    for name in known:
+        if name not in marked and callable(getattr(type(plugin), name, None)):
+            yield name, "it is not marked with @hook_impl"
 
 
 Caller = Callable[..., Any]
@@ -204,7 +230,10 @@ class Hooks:
 
 
 def _of_plugins(plugins: list[object]) -> Hooks:
-    return Hooks(create_hook_manager(plugins))
+    manager = create_hook_manager()
+    for plugin in plugins:
+        manager.register(plugin)
+    return Hooks(manager)
 
 
 def _caller(manager: Any, name: str) -> Caller | None:
