@@ -49,7 +49,8 @@ def deadly(diary, what, times=1):
     return run
 
 
-def test_what_was_saved_is_loaded_when_its_worker_dies(runner, diary):
+@pytest.mark.parametrize("policies", [None, {"first": {"retries": 1}, "second": {"retries": 1}}])
+def test_what_was_saved_is_loaded_when_its_worker_dies(runner, diary, policies):
     """Dask alone would call `first` and save `stored` again."""
     nodes = pipeline(
         [
@@ -58,7 +59,8 @@ def test_what_was_saved_is_loaded_when_its_worker_dies(runner, diary):
         ]
     )
 
-    result = runner.run(nodes, DataCatalog({"stored": DiaryDataset("stored", diary)}))
+    catalog = DataCatalog({"stored": DiaryDataset("stored", diary)})
+    result = runner.run(nodes, catalog, policies=policies)
 
     assert result["second"].load() == ["second", ["first"]]
     assert diary.whats().count("first") == 1
@@ -186,7 +188,8 @@ def test_a_node_that_kills_its_workers_is_the_suspect(runner, diary):
 def test_nothing_is_saved_after_a_run_has_failed(runner, diary):
     def slow():
         diary.note("slow begins")
-        time.sleep(0.5)
+        # The driver hears of the failure meanwhile, also where processors are few.
+        time.sleep(3)
         diary.note("slow ends")
         return 1
 

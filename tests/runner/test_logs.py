@@ -271,6 +271,23 @@ def test_what_a_node_said_before_it_killed_its_process_arrives(caplog, capsys, m
     assert capsys.readouterr().out == "good bye\n"
 
 
+def test_an_application_may_make_records_of_its_own(monkeypatch, caplog):
+    make = logging.getLogRecordFactory()
+
+    def made(*args, **kwargs):
+        record = make(*args, **kwargs)
+        record.tenant = "north"
+        return record
+
+    monkeypatch.setattr(logging, "_logRecordFactory", made)
+
+    ParallelRunner(1).run(
+        one(lambda a: logging.getLogger("turbines").warning("warm") or a), penstock.DataCatalog({"a": 1})
+    )
+
+    assert [record.getMessage() for record in caplog.records if record.name == "turbines"] == ["train: warm"]
+
+
 def test_a_run_outlives_its_folder_of_logs(monkeypatch, tmp_path):
     """Temporary folders are tidied up by machines, and by users in want of room."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

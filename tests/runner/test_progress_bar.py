@@ -87,7 +87,25 @@ def test_on_a_terminal_what_nodes_say_stands_above_the_bar(tmp_path, runner):
     assert lines[4].startswith("[####################] 2 of 2 nodes, 0:0")
     assert lines[5:] == ["done", ""]
     assert "[                    ] 0 of 2 nodes, 0:00, waiting for first" in sent
-    assert "[##########          ] 1 of 2 nodes, 0:0" in sent
+    if runner != "DaskRunner":
+        # News of a cluster comes in batches.
+        assert "[##########          ] 1 of 2 nodes, 0:0" in sent
+
+
+def test_a_line_that_a_node_has_begun_stays_on_the_terminal(tmp_path):
+    """The bar waits until it ends, and what comes after the run has no bar below it."""
+    text = PROGRAM.replace('print("printed")', 'print("begun ", end="", flush=True); print("and ended")')
+    text = text.replace('logging.getLogger("turbines").warning("logged")', 'print("left open", end="")')
+    text = text.replace("RUNNER", "ThreadRunner(2, progress=True)").replace("LAST", "slow")
+    text = text.replace('    print("done")', '    print("done")\n    logging.warning("later")')
+
+    sent, lines = on_a_terminal(text, tmp_path / "script.py")
+
+    assert lines.count("begun and ended") == 1
+    assert "left openbegun and ended" in lines
+    assert "left open" in lines
+    assert [line[:7] for line in lines[-4:]] == ["[######", "done", "later", ""]
+    assert sent.count("2 of 2 nodes") <= 3
 
 
 def test_the_bar_of_a_failed_run_stays_where_it_was(tmp_path):

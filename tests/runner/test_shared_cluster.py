@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import time
 import urllib.request
 from collections import deque
@@ -202,3 +204,36 @@ def test_nothing_of_ours_grows_with_the_number_of_runs(narrow, tmp_path):
     ]
     assert set.union(*grown) <= KEPT_BY_DASK
     assert grown[0], "Dask's own growth is seen"
+
+
+KILLED = """
+import time
+from penstock import DaskRunner, DataCatalog, node, pipeline
+
+def wait():
+    print("at work", flush=True)
+    time.sleep(3)
+
+DaskRunner("ADDRESS").run(pipeline([node(wait, None, "end", name="wait")]), DataCatalog())
+"""
+
+
+def plugins_on(dask_scheduler):
+    names = [*dask_scheduler.plugins, *dask_scheduler.worker_plugins, *dask_scheduler._broker._topics]
+    return [name for name in names if str(name).startswith("penstock-")]
+
+
+def test_a_driver_that_is_killed_leaves_nothing_on_the_cluster(narrow):
+    """One a night would add up: each worker would say what nodes of dead drivers say, to nobody."""
+    command = [sys.executable, "-c", KILLED.replace("ADDRESS", narrow.scheduler.address)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as driver:
+        assert driver.stdout.readline() == b"at work\n"
+        during = narrow.run_on_scheduler(plugins_on)
+        driver.kill()
+
+    deadline = time.monotonic() + 30
+    while (left := narrow.run_on_scheduler(plugins_on)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert during
+    assert left == []
+    assert set(narrow.run(lambda: type(sys.stdout).__module__).values()) != {"penstock.graph.capture"}

@@ -59,6 +59,11 @@ def _tried_work(work: Work, policy: NodePolicy, loads: Mapping[tuple[str, str], 
     return TriedCall(work.context, work.node, "", apart, policy, own)
 
 
+def untried(work: Work) -> Work:
+    """What is tried, of work that is tried again when it fails; all other work as it is."""
+    return work.work if isinstance(work, Tried) else work
+
+
 @dataclass(eq=False, slots=True)
 class Tried(Work):
     """A load or a save, tried as often as the policy says."""

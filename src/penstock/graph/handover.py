@@ -1,7 +1,7 @@
 """How a value gets from one node to the next, and news of the work to the driver, in each kind of scheduler.
 
-Work asks its `Handover` four things: do values leave this process, must readers of one value be kept apart by copies,
-where am I, and whom do I tell. `SameProcess` serves the synchronous and the threaded scheduler; the handovers of processes
+Work asks its `Handover`: do values leave this process, must readers of one value be kept apart by copies, may I be run again,
+where am I, whom do I tell, where does what I say go, is the run over, and how does an error get home. `SameProcess` serves the synchronous and the threaded scheduler; the handovers of processes
 and clusters stand beside their runners' transport.
 """
 
@@ -103,11 +103,17 @@ class SameProcess:
         return self._outer.context.handover.channel() if self._outer is not None else None
 
     def is_over(self) -> bool:
-        """Whether some task has failed."""
+        """Whether some task has failed, or the run was interrupted."""
         return self._has_failed
+
+    def end(self) -> None:
+        """Nothing is tried again."""
+        self._has_failed = True
 
     def raised(self, error: BaseException, task: str) -> BaseException:  # noqa: ARG002 - the protocol's
         """The error as it is."""
+        if self._outer is not None:
+            finish(self)
         self._has_failed = True
         return error
 
@@ -143,8 +149,9 @@ class Processes:
         return current_channel()
 
     def is_over(self) -> bool:
-        """Nobody tells these processes."""
-        return False
+        """Whether the driver has said so."""
+        channel = current_channel()
+        return channel is not None and channel.is_over()
 
     def raised(self, error: BaseException, task: str) -> BaseException:
         """The error packed for the way home."""

@@ -28,6 +28,8 @@ MOST_BYTES = 8 * 1024 * 1024
 """After so many bytes a worker begins another file, and the driver removes the one that it has read."""
 
 _LEVELS = "levels"
+_OVER = "over"
+_NO_LOGS = (_LEVELS, _OVER)
 _LENGTH_BYTES = 4
 
 
@@ -60,13 +62,28 @@ class FileChannel(Channel):
                 self._number += 1
                 # Each line is in the file when it is written, whatever becomes of this process.
                 self._file = (self.folder / f"{os.getpid()}-{self._number:06}").open("ab", buffering=0)
-            self._file.write(len(frame).to_bytes(_LENGTH_BYTES, "big") + frame)
+            self._write(len(frame).to_bytes(_LENGTH_BYTES, "big") + frame)
             self.spoke = True
 
+    def _write(self, data: bytes) -> None:
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError:
+            # What was written of it is the end of this file, which nobody reads.
+            self.close()
+            raise
+
+    def is_over(self) -> bool:
+        """Whether the run has failed or was interrupted."""
+        return (self.folder / _OVER).exists()
+
     def close(self) -> None:
-        """Close the file, if there is one."""
-        if self._file is not None:
-            self._file.close()
+        """Close the file, if there is one; the next message begins another."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
 
 def _levels(path: Path) -> Levels:
@@ -118,10 +135,15 @@ class Hearing:
         self._lock = threading.Lock()
         self._read: dict[str, int] = {}
 
+    def end(self) -> None:
+        """Tell the workers that the run is over, so that nothing is tried again."""
+        with contextlib.suppress(OSError):
+            (self.folder / _OVER).touch()
+
     def read(self) -> None:
         """Deliver all that is there and has not been read; nothing if somebody has tidied up meanwhile."""
         with self._lock, contextlib.suppress(FileNotFoundError), os.scandir(self.folder) as entries:
-            sizes = sorted((each.name, each.stat().st_size) for each in entries if each.name != _LEVELS)
+            sizes = sorted((each.name, each.stat().st_size) for each in entries if each.name not in _NO_LOGS)
             for (name, size), (following, _) in zip(sizes, [*sizes[1:], ("", 0)], strict=False):
                 # Its worker writes no more to it, but may have done so since the size was asked.
                 is_whole = name.partition("-")[0] == following.partition("-")[0]

@@ -16,8 +16,8 @@ Message = tuple[Any, ...]
 _LEFT_OUT = {"args", "exc_info", "relativeCreated"}
 """What stays behind: it is in the text, or counts from the start of the process."""
 
-_STANDARD = tuple(sorted(vars(logging.makeLogRecord({})).keys() - _LEFT_OUT))
-"""What every record has: it travels without names."""
+_STANDARD = tuple(sorted(vars(logging.LogRecord("", 0, "", 0, "", (), None)).keys() - _LEFT_OUT))
+"""What every record has, whatever the application adds to its own: it travels without names."""
 
 _FORMATTER, _HANDLER = logging.Formatter(), logging.Handler()
 

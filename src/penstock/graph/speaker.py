@@ -32,37 +32,41 @@ def is_dasks(logger: str) -> bool:
     return logger == "distributed" or logger.startswith("distributed.")
 
 
-class _Naming:
-    """A factory of log records which names the node that speaks: in `record.node`, and before the message."""
-
-    def __init__(self, factory: Callable[..., logging.LogRecord], who: Who) -> None:
-        self.factory = factory
-        self._who = who
-
-    def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
-        record = self.factory(*args, **kwargs)
-        work = self._who()
-        # It has the attribute where somebody has wrapped an earlier one of these.
-        if work is not None and not hasattr(record, "node") and record.name and not is_dasks(record.name):
-            node = work.node.name
-            record.node = node
-            record.msg = f"{node.replace('%', '%%') if record.args else node}: {record.msg}"
+def name_node(record: logging.LogRecord, who: Who) -> logging.LogRecord:
+    """The record with the node that speaks, if one does: in `record.node`, unless the node says otherwise, and before the text."""
+    work = who()
+    if work is None or is_dasks(record.name):
         return record
+    node = work.node.name
+    if not hasattr(record, "node"):
+        record.node = node
+    if isinstance(record.msg, str):
+        record.msg = f"{node.replace('%', '%%') if record.args else node}: {record.msg}"
+    return record
 
 
 _lock = threading.Lock()
 _users = 0
-_naming: _Naming | None = None
+_who: Who = AT_WORK.get
+_made = logging.Logger.makeRecord
+
+
+def _makes_named(self: logging.Logger, *args: Any, **kwargs: Any) -> logging.LogRecord:
+    # After the attributes that a node gives to its record itself, one of which may be called `node`.
+    record = _made(self, *args, **kwargs)
+    return name_node(record, _who) if _users else record
 
 
 @contextlib.contextmanager
 def nodes_named(who: Who = AT_WORK.get) -> Iterator[None]:
     """While this is open, in however many threads, records that a node logs in this process carry its name."""
-    global _users, _naming  # noqa: PLW0603 - the factory is one for the whole process
+    global _users, _who, _made  # noqa: PLW0603 - loggers are one for the whole process
+    cls: Any = logging.Logger
     with _lock:
         if not _users:
-            _naming = _Naming(logging.getLogRecordFactory(), who)
-            logging.setLogRecordFactory(_naming)
+            _who = who
+            if not _is_ours(cls.makeRecord):
+                _made, cls.makeRecord = cls.makeRecord, _makes_named
         _users += 1
     try:
         yield
@@ -70,5 +74,14 @@ def nodes_named(who: Who = AT_WORK.get) -> Iterator[None]:
         with _lock:
             _users -= 1
             # Left where it is if somebody has wrapped it meanwhile: it does nothing outside of runs.
-            if not _users and _naming is not None and logging.getLogRecordFactory() is _naming:
-                logging.setLogRecordFactory(_naming.factory)
+            if not _users and cls.makeRecord is _makes_named:
+                cls.makeRecord = _made
+
+
+def _is_ours(make: Any) -> bool:
+    """Whether it is ours, or was put round it."""
+    while make is not _makes_named:
+        make = getattr(make, "__wrapped__", None)
+        if make is None:
+            return False
+    return True

@@ -84,16 +84,20 @@ def _get(
 ) -> list[Data]:
     with new_room() as room, heard(room.log_folder()) as hearing, leased(workers, setup) as lease:
         end = DriverEnd(room, listener, hearing)
-        handles = dask.multiprocessing.get(
-            {key: _shared(task, end) for key, task in graph.items()},
-            list(keys),
-            pool=lease,
-            # One task to a worker at a time: by default Dask gives six ready tasks to one worker.
-            chunksize=1,
-            optimize_graph=False,
-            func_dumps=end.dumps,
-            func_loads=end.loads,
-        )
+        try:
+            handles = dask.multiprocessing.get(
+                {key: _shared(task, end) for key, task in graph.items()},
+                list(keys),
+                pool=lease,
+                # One task to a worker at a time: by default Dask gives six ready tasks to one worker.
+                chunksize=1,
+                optimize_graph=False,
+                func_dumps=end.dumps,
+                func_loads=end.loads,
+            )
+        except BaseException:
+            hearing.end()
+            raise
         return [handle.open() for handle in handles]
 
 

@@ -155,7 +155,9 @@ class Terminal:
         self._lock = threading.RLock()
         self._terminal = sys.stderr
         self._line = ""
-        self._is_drawn = False
+        self._is_drawn = self._is_closed = False
+        self._is_complete = True
+        """Whether all lines that were written above have ended."""
         self._above = contextlib.ExitStack()
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
@@ -176,18 +178,26 @@ class Terminal:
     def write(self, stream: Any, text: str) -> int:
         """Write above the bar, which is hidden as long as a line is not complete."""
         with self._lock:
+            if self._is_closed:
+                # Somebody has kept the stream of a run that is over.
+                return int(stream.write(text))
             self._clear()
             written: int = stream.write(text)
             stream.flush()
-            if text.endswith("\n"):
-                self._show()
-                self._terminal.flush()
+            self._is_complete = text.endswith("\n")
+            self._show()
+            self._terminal.flush()
             return written
 
     def close(self) -> None:
         """Leave it as it is, and go to the next line."""
         self._above.close()
         with self._lock, contextlib.suppress(OSError, ValueError):
+            if not self._is_complete:
+                self._terminal.write("\n")
+                self._is_complete = True
+                self._show()
+            self._is_closed = True
             self._terminal.write("\n")
             self._terminal.flush()
 
@@ -198,8 +208,9 @@ class Terminal:
             self._is_drawn = False
 
     def _show(self) -> None:
-        self._terminal.write(self._line)
-        self._is_drawn = True
+        if self._is_complete:
+            self._terminal.write(self._line)
+            self._is_drawn = True
 
 
 class _Above:

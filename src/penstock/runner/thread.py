@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dask.threaded
@@ -49,18 +49,34 @@ class ThreadRunner(AbstractRunner):
 
     def get(self, graph: Mapping[str, Any], keys: Sequence[str]) -> Sequence[Data]:
         """The values of `keys`; when this raises, no task runs any more."""
-        return _get(graph, keys, self.max_workers)
+        return self._get(graph, keys, self.max_workers)
 
-    def compute(self, plan: Plan, handover: Handover) -> list[Deferred]:  # noqa: ARG002
+    def compute(self, plan: Plan, handover: Handover) -> list[Deferred]:
         """The values of the plan's keys."""
-        return [Here(value) for value in _get(plan.graph, plan.keys, useful_workers(self.max_workers, plan))]
+        workers = useful_workers(self.max_workers, plan)
+        values = self._get(plan.graph, plan.keys, workers, getattr(handover, "end", None))
+        return [Here(value) for value in values]
+
+    def _get(
+        self,
+        graph: Mapping[str, Any],
+        keys: Sequence[str],
+        workers: int,
+        end: Callable[[], None] | None = None,
+    ) -> Sequence[Data]:
+        # Dask returns at the first error while other tasks run on; leaving the pool waits for them.
+        with ContextPool(workers, thread_name_prefix="penstock") as pool:
+            try:
+                values: Sequence[Data] = dask.threaded.get(dict(graph), list(keys), pool=pool)
+            except BaseException as error:
+                if end is not None:
+                    end()
+                if not isinstance(error, Exception):
+                    self._log.warning(
+                        "Interrupted: waiting for the nodes that run, since nobody can stop a thread"
+                    )
+                raise
+        return values
 
     def _arguments(self) -> dict[str, Any]:
         return {"max_workers": self.max_workers, **super()._arguments()}
-
-
-def _get(graph: Mapping[str, Any], keys: Sequence[str], workers: int) -> Sequence[Data]:
-    # Dask returns at the first error while other tasks run on; leaving the pool waits for them.
-    with ContextPool(workers, thread_name_prefix="penstock") as pool:
-        values: Sequence[Data] = dask.threaded.get(dict(graph), list(keys), pool=pool)
-    return values

@@ -147,13 +147,27 @@ class WatchingPromises(Base):
     def test_after_a_run_this_process_logs_as_before(
         self, runner: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
-        factory = logging.getLogRecordFactory()
+        make = logging.Logger.makeRecord
 
         runner.run(_one(lambda a: a), DataCatalog({"a": 1}))
         logging.getLogger("turbines").warning("still here")
 
-        assert logging.getLogRecordFactory() is factory
+        assert logging.Logger.makeRecord is make
         assert caplog.records[-1].getMessage() == "still here"
+
+    def test_what_a_node_writes_on_its_records_itself_stays(
+        self, runner: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def train(_: int) -> None:
+            logging.getLogger("turbines").warning("warm", extra={"node": "cn042"})
+            logging.getLogger("turbines").warning({"rows": 3})
+
+        runner.run(_one(train), DataCatalog({"a": 1}))
+
+        first, second = [record for record in caplog.records if record.name == "turbines"]
+        assert (first.getMessage(), vars(first)["node"]) == ("train: warm", "cn042")
+        assert "rows" in second.getMessage()
+        assert vars(second)["node"] == "train"
 
 
 def _one(function: Callable[[int], Any]) -> Pipeline:

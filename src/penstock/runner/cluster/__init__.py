@@ -69,8 +69,9 @@ class DaskRunner(AbstractRunner):
     ) -> None:
         super().__init__(is_async, policies=policies, progress=progress)
         if client is not None and client_kwargs:
+            hint = f"write address={client!r}" if isinstance(client, str) else "give one or the other"
             raise RunnerError(
-                f"DaskRunner was given a client and also {', '.join(sorted(client_kwargs))}; give one or the other"
+                f"DaskRunner was given a client and also {', '.join(sorted(client_kwargs))}; {hint}"
             )
         if not isinstance(client, Client | Cluster | str | None):
             raise RunnerError(

@@ -97,7 +97,7 @@ def _client(arguments: Mapping[str, Any], patience_seconds: float) -> Client:
     if file:
         _await_file(Path(file), patience_seconds)
     try:
-        return Client(**_secured(arguments), set_as_default=False)
+        return opened_client(**_secured(arguments))
     except FileNotFoundError as error:
         raise ClusterError(f"A file that security or scheduler_file names is not there: {error}") from error
     except (OSError, TimeoutError, asyncio.TimeoutError) as error:  # until Python 3.10 they were two
@@ -116,6 +116,21 @@ def _client(arguments: Mapping[str, Any], patience_seconds: float) -> Client:
             "The scheduler speaks TLS, and the client has no certificates: give security=distributed.Security(tls_ca_file=..., "
             "tls_client_cert=..., tls_client_key=..., require_encryption=True), or the same as a dict"
         ) from error
+
+
+def opened_client(**arguments: Any) -> Client:
+    """A client; one that could not be opened is closed at once.
+
+    Dask closes it when it is collected as garbage, for which it takes a lock that this thread may hold by then.
+    """
+    client = Client.__new__(Client)
+    try:
+        Client.__init__(client, **arguments, set_as_default=False)
+    except BaseException:
+        with contextlib.suppress(Exception):
+            client.close()
+        raise
+    return client
 
 
 def _await_file(path: Path, seconds: float) -> None:
@@ -176,7 +191,7 @@ def _start(arguments: Mapping[str, Any]) -> tuple[Cluster, Client]:
     try:
         if wanted is not None:
             _scale(cluster, wanted)
-        return cluster, Client(**{**rest, "address": cluster}, set_as_default=False)
+        return cluster, opened_client(**{**rest, "address": cluster})
     except BaseException:
         cluster.close()
         raise

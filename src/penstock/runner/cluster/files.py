@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from penstock.graph.attempts import untried
 from penstock.graph.compile import is_cached
 from penstock.graph.steps import wrapped
 from penstock.graph.work import Call, Load, Save, SharedLoad
@@ -48,6 +49,7 @@ def stored_datasets(plan: Plan) -> Iterator[Stored]:
     catalogs: dict[str, Any] = {}
     for task in plan.graph.values():
         work: Any = getattr(task, "func", None)
+        work = untried(work)
         if isinstance(work, Load | SharedLoad | Save):
             catalogs[work.dataset] = work.catalog
         elif isinstance(work, Call):

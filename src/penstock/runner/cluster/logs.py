@@ -17,8 +17,8 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from distributed.diagnostics.plugin import WorkerPlugin
-from distributed.protocol.pickle import dumps
+from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
+from distributed.protocol.pickle import dumps, loads
 
 from penstock.graph import said
 from penstock.graph.capture import Channel, catch, let_go
@@ -60,6 +60,12 @@ class EventChannel(Channel):
         self._window_began = 0.0
         self._window_bytes = 0
         self._left_out = 0
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Send nothing any more: the scheduler would make the topic anew, of which nobody hears."""
+        with self._lock:
+            self._is_closed, self._batch = True, []
 
     def only_work(self) -> Work | None:
         """The one task that the worker executes; what the worker itself does is nobody's work."""
@@ -88,6 +94,8 @@ class EventChannel(Channel):
                 self._append(packed)
 
     def _append(self, packed: bytes) -> None:
+        if self._is_closed:
+            return
         self._batch.append(packed)
         if len(self._batch) == 1:
             seconds = max(0.0, self._sent_at + BATCH_SECONDS - time.monotonic())
@@ -123,7 +131,7 @@ def deliver_all(batch: bytes) -> None:
     said.deliver(map(pickle.loads, pickle.loads(batch)))
 
 
-_channels: dict[str, dict[str, Channel]] = {}
+_channels: dict[str, dict[str, EventChannel]] = {}
 """By topic, and then by worker, of which a process may have several."""
 
 
@@ -148,7 +156,8 @@ def logging_to(client: Client, topic: str, *, is_ours: bool) -> Iterator[None]:
         is_ours: The cluster ends with the run, and need not be left as it was.
     """
     plugin = _Logs(topic, said.Levels.here(), _this_process())
-    client.run_on_scheduler(_add, name=topic, plugin=dumps(plugin))
+    leaver = None if is_ours else dumps(_Leaver(topic, client.id))
+    client.run_on_scheduler(_add, name=topic, plugin=dumps(plugin), leaver=leaver)
     try:
         yield
     finally:
@@ -160,7 +169,9 @@ def logging_to(client: Client, topic: str, *, is_ours: bool) -> Iterator[None]:
 # The scheduler's own way to add a plugin fails when a worker dies meanwhile.
 
 
-async def _add(name: str, plugin: bytes, dask_scheduler: Any) -> None:
+async def _add(name: str, plugin: bytes, leaver: bytes | None, dask_scheduler: Any) -> None:
+    if leaver is not None:
+        dask_scheduler.add_plugin(loads(leaver), name=name, idempotent=True)
     dask_scheduler.worker_plugins[name] = plugin
     await dask_scheduler.broadcast(
         msg={"op": "plugin-add", "plugin": plugin, "name": name}, on_error="ignore"
@@ -168,8 +179,26 @@ async def _add(name: str, plugin: bytes, dask_scheduler: Any) -> None:
 
 
 async def _remove(name: str, dask_scheduler: Any) -> None:
+    dask_scheduler.plugins.pop(name, None)
     dask_scheduler.worker_plugins.pop(name, None)
     await dask_scheduler.broadcast(msg={"op": "plugin-remove", "name": name}, on_error="ignore")
+
+
+class _Leaver(SchedulerPlugin):  # type: ignore[misc]  # distributed ships no types
+    """Has the workers leave a run whose driver was killed as they leave one that has ended."""
+
+    def __init__(self, topic: str, client: str) -> None:
+        self.name = topic
+        self._client = client
+
+    def remove_client(self, scheduler: Any, client: str) -> None:
+        if client == self._client:
+            scheduler.loop.add_callback(_leave, self.name, scheduler)
+
+
+async def _leave(topic: str, scheduler: Any) -> None:
+    await _remove(topic, scheduler)
+    scheduler._broker._topics.pop(topic, None)
 
 
 class _Logs(WorkerPlugin):  # type: ignore[misc]  # distributed ships no types
@@ -191,6 +220,7 @@ class _Logs(WorkerPlugin):  # type: ignore[misc]  # distributed ships no types
         channel = _channels.get(self._topic, {}).pop(worker.address, None)
         if channel is not None:
             let_go(channel)
+            channel.close()
         if not _channels.get(self._topic):
             _channels.pop(self._topic, None)
 

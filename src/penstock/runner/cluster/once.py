@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from distributed.diagnostics.plugin import SchedulerPlugin
 
+from penstock.graph.attempts import Tried, untried
 from penstock.graph.work import Call, Confirm, Save, Work
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 def done_once(client: Client) -> Iterator[None]:
     """While this is open, the scheduler sees to it that work which is done and saved is not done again."""
     name = f"penstock-{secrets.token_hex(8)}"
-    client.register_plugin(Once(), name=name)
+    client.register_plugin(Once(name, client.id), name=name)
     try:
         yield
     finally:
@@ -35,15 +36,27 @@ def done_once(client: Client) -> Iterator[None]:
 
 
 class Once(SchedulerPlugin):  # type: ignore[misc]  # distributed ships no types
-    """Rewrites the recipe of each piece of work that is done, on the scheduler."""
+    """Rewrites the recipe of each piece of work that is done, on the scheduler.
 
-    def __init__(self) -> None:
+    Args:
+        name: Of the plugin.
+        client: Whose run it is; it leaves with it.
+    """
+
+    def __init__(self, name: str, client: str) -> None:
+        self.name = name
+        self._client = client
         self._alone: set[Any] = set()
         """Keys that no task needs any more, of which Dask would not hear."""
 
     async def start(self, scheduler: Any) -> None:
         """Remember the scheduler."""
         self._scheduler = scheduler
+
+    def remove_client(self, scheduler: Any, client: str) -> None:
+        """Leave with the client: its driver may have been killed."""
+        if client == self._client:
+            scheduler.remove_plugin(self.name)
 
     def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Rewrite the recipe of a task that is done."""
@@ -53,13 +66,14 @@ class Once(SchedulerPlugin):  # type: ignore[misc]  # distributed ships no types
         work = getattr(task.run_spec, "func", None)
         if not isinstance(work, Work):
             return
-        again = _again(work)
+        inner = untried(work)
+        again = _again(inner)
         if again is None:
             self._release_readers(task)
             self._release_needed(task)
-        elif again is not work:
+        elif again is not inner:
             task.run_spec = task.run_spec.copy()
-            task.run_spec.func = again
+            task.run_spec.func = replace(work, work=again) if isinstance(work, Tried) else again
 
     def _release_readers(self, task: Any) -> None:
         """Let nobody need the task any more."""

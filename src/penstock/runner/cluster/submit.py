@@ -49,16 +49,17 @@ def computed(
 @contextlib.contextmanager
 def _aside() -> Iterator[None]:
     """While a run inside a task waits, the task's place on its worker is free for the tasks that it waits for."""
-    try:
-        secede()
-    except (ValueError, AttributeError, KeyError):
+    # Not inside of `except`: what is raised meanwhile would have that error as its context.
+    has_seceded = False
+    with contextlib.suppress(ValueError, AttributeError, KeyError):
         # In no task, or aside already.
-        yield
-        return
+        secede()
+        has_seceded = True
     try:
         yield
     finally:
-        rejoin()
+        if has_seceded:
+            rejoin()
 
 
 def _wait(client: Client, futures: list[Future], graph: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ from penstock.runner.cluster.logs import channel_of, deliver_all, logging_to
 
 if TYPE_CHECKING:
     from penstock.graph.capture import Channel
+
+_LOG = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 0.02
 """By so much news may be late in the driver."""
@@ -114,7 +117,11 @@ def in_turn(take: Callable[[Any], None]) -> Iterator[Callable[[Any], None]]:
 
     def run() -> None:
         while (message := messages.get()) is not end:
-            take(message)
+            try:
+                take(message)
+            except Exception:  # noqa: BLE001
+                # Whatever a handler, a filter or a display of the user's does: the news that follows is taken all the same.
+                _LOG.exception("What a worker has told could not be taken")
             if messages.empty():
                 # A thread that wakes for each of many messages takes as long as all else that is done with them.
                 is_over.wait(PAUSE_SECONDS)
