@@ -7,7 +7,9 @@
 | `save:<dataset>` | every stored output | its node |
 | `pick:<dataset>` | an output in memory of a node with several outputs | its node |
 | `confirm:<node>` | a node that confirms datasets | its saves |
-| `data:<dataset>` | a large free input in memory, if tasks leave this process | nothing |
+| `data:<dataset>` | a large free input in memory, and `data:hooks`, if tasks leave this process | nothing |
+
+Loads and saves happen inside the node's own task with `is_async`; saves and confirmations do where its function is a generator.
 
 A dataset is *stored* if it keeps data outside the process: it is in the catalog and not `_EPHEMERAL`. For all others the
 edge of the graph is the dataset. A `CachedDataset` is both: it is loaded once for all its readers, and saved.

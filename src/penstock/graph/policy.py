@@ -30,7 +30,7 @@ class NodePolicy:
     """
 
     retries: int = 0
-    """How often a call or a save that failed is tried again."""
+    """How often a load, a call or a save that failed is tried again."""
     retry_on: Sequence[type[Exception] | str] = (Exception,)
     """What is worth another attempt: exceptions, or their names: `OSError`, `requests.ConnectionError`."""
     wait_seconds: float = 0.0

@@ -162,7 +162,7 @@ class AbstractRunner:
         return self.create_default_dataset(name)
 
     def compute(self, plan: Plan, handover: Handover) -> list[Deferred]:  # noqa: ARG002
-        """The values of `plan.keys` in their order, wherever they are; nothing of the plan runs any more.
+        """The values of `plan.keys` in their order, or of `plan.outputs`, which stand first; nothing of the plan runs any more.
 
         Args:
             plan: What to run.
