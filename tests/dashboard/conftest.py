@@ -22,7 +22,7 @@ def why_no_browser():
     return None
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def port(tmp_path_factory):
     """The port of a Chromium."""
     reason = why_no_browser()

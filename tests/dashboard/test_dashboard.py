@@ -17,7 +17,8 @@ from distributed import Client, LocalCluster
 from penstock import DaskRunner, DataCatalog, TextDataset
 from penstock.pipeline import node, pipeline
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+# The first one may have to install the browser.
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 # Bokeh draws on a canvas: what stands there is in its models.
 COLUMN = """
