@@ -31,6 +31,9 @@ def schedulers_file(path, seconds=20):
     return path
 
 
+pytestmark = pytest.mark.cluster
+
+
 @pytest.fixture(scope="module")
 def by_hand(dask_commands, tmp_path_factory):
     """The file of a scheduler on loopback, without workers."""

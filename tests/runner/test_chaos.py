@@ -18,8 +18,7 @@ from penstock.pipeline import node, pipeline
 from penstock.testing import DiaryDataset
 
 NODES = 200
-ROUNDS = 5 if os.environ.get("TOX_ENV_NAME", "").startswith("py") else 20
-"""All of them with the newest and with the oldest Dask; the environments of the other Pythons try some."""
+ROUNDS = 20
 
 
 class Ear(SchedulerPlugin):
@@ -91,6 +90,7 @@ def ear(mortal):
 
 
 # Dask tries for 30 seconds to reach a worker that dies while all workers are asked something, before the first task.
+@pytest.mark.cluster
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_a_run_survives_the_death_of_workers(mortal, diary, ear, seed):

@@ -19,6 +19,7 @@ class TestClient(DaskContract):
         return DaskRunner(client)
 
 
+@pytest.mark.cluster
 class TestClientAsync(DaskContract):
     is_async = True
 
@@ -27,6 +28,7 @@ class TestClientAsync(DaskContract):
         return DaskRunner(client, is_async=True)
 
 
+@pytest.mark.cluster
 class TestClientOfThreads(DaskContract):
     """Workers in this process hand over objects as they are: copies have to keep readers apart."""
 
@@ -35,6 +37,7 @@ class TestClientOfThreads(DaskContract):
         return DaskRunner(in_process_client)
 
 
+@pytest.mark.cluster
 class TestAddress(DaskContract):
     """The runner opens a client of its own for each run."""
 

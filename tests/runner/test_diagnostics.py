@@ -21,6 +21,9 @@ CHAIN = pipeline(
 NAMES = {"raise_by_one", "write", "measure", "save:text", "load:text"}
 
 
+pytestmark = pytest.mark.cluster
+
+
 @pytest.fixture
 def run(client, tmp_path):
     """Runs the chain, with a client that is the current one, as for most of those who use these tools."""

@@ -16,6 +16,8 @@ from penstock import DaskRunner, DataCatalog, TextDataset
 from penstock.pipeline import node, pipeline
 from penstock.testing import add_one
 
+pytestmark = pytest.mark.cluster
+
 
 @pytest.fixture(scope="module")
 def narrow():
