@@ -288,6 +288,25 @@ def test_an_application_may_make_records_of_its_own(monkeypatch, caplog):
     assert [record.getMessage() for record in caplog.records if record.name == "turbines"] == ["train: warm"]
 
 
+def test_what_is_put_round_the_making_of_records_during_a_run_may_stay(monkeypatch, caplog):
+    def train(a):
+        make = logging.Logger.makeRecord
+
+        def counted(self, *args, **kwargs):
+            made.append(make(self, *args, **kwargs))
+            return made[-1]
+
+        monkeypatch.setattr(logging.Logger, "makeRecord", counted)
+        logging.getLogger("turbines").warning("warm")
+        return a
+
+    made = []
+    for _ in range(3):
+        SequentialRunner().run(one(train), penstock.DataCatalog({"a": 1}))
+
+    assert told(caplog) == ["train: warm"] * 3
+
+
 def test_a_run_outlives_its_folder_of_logs(monkeypatch, tmp_path):
     """Temporary folders are tidied up by machines, and by users in want of room."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

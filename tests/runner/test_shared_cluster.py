@@ -210,13 +210,14 @@ def test_nothing_of_ours_grows_with_the_number_of_runs(narrow, tmp_path):
 
 KILLED = """
 import time
-from penstock import DaskRunner, DataCatalog, node, pipeline
+from penstock import DaskRunner, DataCatalog, TextDataset, node, pipeline
 
-def wait():
+def wait(text):
     print("at work", flush=True)
     time.sleep(3)
 
-DaskRunner("ADDRESS").run(pipeline([node(wait, None, "end", name="wait")]), DataCatalog())
+nodes = [node(lambda: "saved", None, "text", name="make"), node(wait, "text", "end", name="wait")]
+DaskRunner("ADDRESS").run(pipeline(nodes), DataCatalog({"text": TextDataset("FILE")}))
 """
 
 
@@ -225,17 +226,29 @@ def plugins_on(dask_scheduler):
     return [name for name in names if str(name).startswith("penstock-")]
 
 
-def test_a_driver_that_is_killed_leaves_nothing_on_the_cluster(narrow):
+def tasks_on(dask_scheduler):
+    return [str(key) for key in dask_scheduler.tasks]
+
+
+def test_a_driver_that_is_killed_leaves_nothing_on_the_cluster(narrow, tmp_path):
     """One a night would add up: each worker would say what nodes of dead drivers say, to nobody."""
-    command = [sys.executable, "-c", KILLED.replace("ADDRESS", narrow.scheduler.address)]
+    command = [
+        sys.executable,
+        "-c",
+        KILLED.replace("ADDRESS", narrow.scheduler.address).replace("FILE", str(tmp_path / "text.txt")),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as driver:
         assert driver.stdout.readline() == b"at work\n"
         during = narrow.run_on_scheduler(plugins_on)
         driver.kill()
 
     deadline = time.monotonic() + 30
-    while (left := narrow.run_on_scheduler(plugins_on)) and time.monotonic() < deadline:
+    while (
+        narrow.run_on_scheduler(plugins_on) + narrow.run_on_scheduler(tasks_on)
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.1)
     assert during
-    assert left == []
+    assert narrow.run_on_scheduler(plugins_on) == []
+    assert narrow.run_on_scheduler(tasks_on) == []
     assert set(narrow.run(lambda: type(sys.stdout).__module__).values()) != {"penstock.graph.capture"}

@@ -47,41 +47,38 @@ def name_node(record: logging.LogRecord, who: Who) -> logging.LogRecord:
 
 _lock = threading.Lock()
 _users = 0
-_who: Who = AT_WORK.get
-_made = logging.Logger.makeRecord
+_naming: Any = None
+"""What makes records while there are users."""
+_before: Any = None
+"""What made them before."""
 
 
-def _makes_named(self: logging.Logger, *args: Any, **kwargs: Any) -> logging.LogRecord:
-    # After the attributes that a node gives to its record itself, one of which may be called `node`.
-    record = _made(self, *args, **kwargs)
-    return name_node(record, _who) if _users else record
+def _made_named(make: Callable[..., logging.LogRecord], who: Who) -> Callable[..., logging.LogRecord]:
+    def make_record(self: logging.Logger, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        # After the attributes that a node gives to its record itself, one of which may be called `node`.
+        record = make(self, *args, **kwargs)
+        # Somebody may have put something round an earlier one, which then does nothing.
+        return name_node(record, who) if _naming is make_record else record
+
+    return make_record
 
 
 @contextlib.contextmanager
 def nodes_named(who: Who = AT_WORK.get) -> Iterator[None]:
     """While this is open, in however many threads, records that a node logs in this process carry its name."""
-    global _users, _who, _made  # noqa: PLW0603 - loggers are one for the whole process
+    global _users, _naming, _before  # noqa: PLW0603 - loggers are one for the whole process
     cls: Any = logging.Logger
     with _lock:
         if not _users:
-            _who = who
-            if not _is_ours(cls.makeRecord):
-                _made, cls.makeRecord = cls.makeRecord, _makes_named
+            _before = cls.makeRecord
+            _naming = cls.makeRecord = _made_named(_before, who)
         _users += 1
     try:
         yield
     finally:
         with _lock:
             _users -= 1
-            # Left where it is if somebody has wrapped it meanwhile: it does nothing outside of runs.
-            if not _users and cls.makeRecord is _makes_named:
-                cls.makeRecord = _made
-
-
-def _is_ours(make: Any) -> bool:
-    """Whether it is ours, or was put round it."""
-    while make is not _makes_named:
-        make = getattr(make, "__wrapped__", None)
-        if make is None:
-            return False
-    return True
+            if not _users:
+                if cls.makeRecord is _naming:
+                    cls.makeRecord = _before
+                _naming = None

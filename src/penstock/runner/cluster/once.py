@@ -56,7 +56,7 @@ class Once(SchedulerPlugin):  # type: ignore[misc]  # distributed ships no types
     def remove_client(self, scheduler: Any, client: str) -> None:
         """Leave with the client: its driver may have been killed."""
         if client == self._client:
-            scheduler.remove_plugin(self.name)
+            _leave(self.name, scheduler)
 
     def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Rewrite the recipe of a task that is done."""
