@@ -24,6 +24,7 @@ from penstock.graph.capture import LONGEST_LINE, Channel, catch, let_go
 from penstock.graph.said import Levels, deliver
 from penstock.pipeline import node, pipeline
 from penstock.runner.cluster import logs
+from penstock.runner.cluster.workers import in_turn
 from penstock.testing import add_one
 
 
@@ -305,6 +306,20 @@ def test_what_is_put_round_the_making_of_records_during_a_run_may_stay(monkeypat
         SequentialRunner().run(one(train), penstock.DataCatalog({"a": 1}))
 
     assert told(caplog) == ["train: warm"] * 3
+
+
+def test_news_after_some_that_could_not_be_taken_is_taken(caplog):
+    taken = []
+
+    def take(message):
+        taken.append(1 / message)
+
+    with in_turn(take) as put:
+        for message in (1, 0, 2):
+            put(message)
+
+    assert taken == [1.0, 0.5]
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_a_run_outlives_its_folder_of_logs(monkeypatch, tmp_path):

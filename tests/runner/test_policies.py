@@ -22,6 +22,7 @@ from penstock import (
 )
 from penstock.graph.policy import resources_by_node
 from penstock.pipeline import node, pipeline
+from penstock.runner.cluster.files import stored_datasets
 from penstock.testing import DiaryDataset, Recorder
 
 
@@ -164,6 +165,44 @@ def test_nothing_is_tried_again_when_the_run_has_failed(new_runner):
         new_runner(2, policies={"waits": NodePolicy(retries=9, wait_seconds=60)}).run(nodes, DataCatalog())
 
     assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_preflight_sees_the_datasets_of_nodes_with_retries(is_async, tmp_path):
+    catalog = DataCatalog({name: penstock.TextDataset(str(tmp_path / name)) for name in "ab"})
+    nodes = pipeline([node(str.upper, "a", "b", name="up")])
+    runner = penstock.DaskRunner("tcp://127.0.0.1:1", is_async=is_async, policies={"up": {"retries": 1}})
+
+    assert {each.name for each in stored_datasets(runner.plan(nodes, catalog))} == {"a", "b"}
+
+
+INTERRUPTED = """
+import os, signal, threading, time
+import penstock
+from penstock import node, pipeline
+
+def fails():
+    print("tried", flush=True)
+    raise OSError("no river")
+
+def waits():
+    time.sleep(1)
+    os.kill(os.getpid(), signal.SIGINT)
+
+runner = penstock.ThreadRunner(2, policies={"fails": {"retries": 9, "wait_seconds": 60}})
+penstock.run(pipeline([node(fails, None, "a", name="fails"), node(waits, None, "b", name="waits")]), {}, runner)
+"""
+
+
+def test_nothing_is_tried_again_after_ctrl_c(script):
+    started = time.monotonic()
+
+    printed, errors = script(INTERRUPTED).communicate(timeout=50)
+
+    assert printed == "tried\n"
+    assert "Interrupted: waiting for the nodes that run" in errors
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+    assert time.monotonic() - started < 40
 
 
 # Whose policy
