@@ -454,7 +454,9 @@ def test_two_drivers_on_one_cluster_each_hear_their_own_nodes_at_their_own_level
     _, errors = other.communicate(timeout=60)
 
     assert told(caplog) == ["train: loud enough"]
-    assert errors.splitlines() == ["other: other begins", "other: other ends"]
+    # Dask may add that it closed its connection, with a traceback.
+    heard = [line for line in errors.splitlines() if line.startswith(("train: ", "other: "))]
+    assert heard == ["other: other begins", "other: other ends"]
 
 
 def test_a_flood_is_cut_short_and_the_rest_counted(client, caplog):
