@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from distributed import Client, LocalCluster, get_client, get_worker
 
 from penstock import DaskRunner, DataCatalog, TextDataset
 from penstock.pipeline import node, pipeline
+from penstock.runner.cluster import answers, fit, waiting
 from penstock.testing import add_one
 
 pytestmark = pytest.mark.cluster
@@ -70,6 +72,46 @@ def test_a_node_may_compute_a_dataframe_of_dasks_on_the_worker_that_it_runs_on(n
     result = DaskRunner(narrow).run(nodes, DataCatalog({"x0": 10, "x1": 10}))
 
     assert [result[f"y{k}"].load() for k in range(2)] == [{"Aare": 90, "Rhone": 100}] * 2
+
+
+def hold(seconds):
+    """Keep the interpreter to oneself, as C code does that knows nothing of Python."""
+    ctypes.PyDLL(None).usleep(int(1_000_000 * seconds))
+
+
+def test_a_run_begins_and_ends_although_a_worker_does_not_answer(narrow, monkeypatch, caplog):
+    monkeypatch.setattr(answers, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(fit, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(answers, "TELL_SECONDS", 0.2)
+    nodes = pipeline([node(add_one, "x", "y", name="add")])
+    (worker,) = narrow.nthreads()
+    held = narrow.submit(hold, 3, pure=False)
+    until(lambda: narrow.processing()[worker])
+    time.sleep(0.2)
+
+    result = DaskRunner(narrow).run(nodes, DataCatalog({"x": 1}))
+
+    assert result["y"].load() == 2
+    (warned,) = [record.getMessage() for record in caplog.records if record.name == fit.__name__]
+    assert warned.startswith(f"No answer in 0.2 s from worker {worker}; a task there keeps the interpreter")
+    held.result()
+    until(lambda: not [name for name in narrow.run(plugins_there)[worker] if "penstock" in name])
+
+
+def plugins_there(dask_worker):
+    return list(dask_worker.plugins)
+
+
+def test_what_is_waited_for_is_said_and_loudly_after_long(monkeypatch, caplog):
+    monkeypatch.setattr(waiting, "FIRST_WORD_SECONDS", 0.3)
+    monkeypatch.setattr(waiting, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(waiting, "LONG_SECONDS", 0.6)
+
+    with caplog.at_level("INFO"), waiting.saying("the river"):
+        until(lambda: len(caplog.records) > 1)
+
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]
+    assert all(record.getMessage().startswith("Waiting for the river since ") for record in caplog.records)
 
 
 ADAPTIVE = []

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
+from distributed.versions import get_versions
 
 from penstock.errors import UnfitWorkersError
 from penstock.hooks import Hooks
+from penstock.runner.cluster.answers import ANSWER_SECONDS, answers
 from penstock.runner.cluster.files import local_files, probed, stored_datasets
-from penstock.runner.cluster.waiting import awaited
+from penstock.runner.cluster.waiting import awaited, saying
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 _OUR_VERSION = "penstock:__version__"
+
+_OURS = pkgutil.resolve_name(_OUR_VERSION)
+"""The driver's."""
 
 SHOWN = 3
 """How many workers are named that have one problem in common."""
@@ -44,12 +49,12 @@ def check_fit(client: Client, plan: Plan) -> None:
     Raises:
         UnfitWorkersError: Versions that do not fit, or modules that cannot be imported there; names all of them.
     """
-    _check_versions(client)
+    workers = _check_versions(client)
     datasets = list(stored_datasets(plan))
     modules = sorted(_modules(plan, [each.dataset for each in datasets]))
     files = local_files(datasets)
-    with probed(files) as probes:
-        told = client.run(_look, modules, sorted(set(probes.values())), on_error="return")
+    with probed(files) as probes, saying("the workers to import what the nodes need"):
+        told = client.run(_look, modules, sorted(set(probes.values())), workers=workers, on_error="return")
     looks = {f"worker {address}": look for address, look in told.items() if isinstance(look, _Look)}
     failures = {who: look.failures for who, look in looks.items()}
     if modules:
@@ -122,37 +127,61 @@ def _told(resources: Mapping[str, float]) -> str:
 # Versions
 
 
-def _check_versions(client: Client) -> None:
-    told = client.get_versions()
-    others = {f"worker {address}": versions for address, versions in told["workers"].items()}
-    packages = {
-        who: versions["packages"]
-        for who, versions in {**others, "the scheduler": told["scheduler"]}.items()
-        if isinstance(versions, Mapping)
-    }
-    here = told["client"]["packages"]
+def _check_versions(client: Client) -> list[str]:
+    """The addresses of the workers: those that answer."""
+    here = get_versions()["packages"]
+    versions = _versions_of_workers(client)
+    workers = [address for address, answer in versions.items() if answer is not None]
+    _tell_of_silent([address for address in versions if address not in workers])
+    packages = {f"worker {address}": versions[address]["packages"] for address in workers}
+    packages["the scheduler"] = client.run_on_scheduler(get_versions)["packages"]
     problems = {who: list(_differences(here, there)) for who, there in packages.items()}
     _refuse(problems, "Start it in the environment of the driver")
-    _refuse(_without_us(client), "Start it in the environment of the driver: it has to have penstock")
+    _refuse(
+        _without_us(client, workers), "Start it in the environment of the driver: it has to have penstock"
+    )
+    return workers
 
 
-def _without_us(client: Client) -> dict[str, list[str]]:
+def _versions_of_workers(client: Client) -> Mapping[str, Any]:
+    """By address; None for those that do not answer in time, if the scheduler has our code to ask with."""
+    if _ours_on_scheduler(client) == _OURS:
+        return answers(client, {"op": "versions"})
+    told: Mapping[str, Any] = client.get_versions()["workers"]
+    return told
+
+
+def _tell_of_silent(workers: Sequence[str]) -> None:
+    if workers:
+        _LOG.warning(
+            "No answer in %g s from %s; a task there keeps the interpreter to itself, or the machine is gone. The run goes on, "
+            "and nobody has looked whether nodes can run there",
+            ANSWER_SECONDS,
+            _named([f"worker {address}" for address in workers]),
+        )
+
+
+def _without_us(client: Client, workers: list[str]) -> dict[str, list[str]]:
     """Who has another version of ours, or none. What is asked is made of the standard library, since we may not be there."""
-    asked = client.run(pkgutil.resolve_name, _OUR_VERSION, on_error="return")
+    asked = client.run(pkgutil.resolve_name, _OUR_VERSION, workers=workers, on_error="return")
     # A worker that has died in the meantime does not answer, and fits: Dask sends nothing there.
     found = {f"worker {address}": told for address, told in asked.items() if not isinstance(told, OSError)}
+    found["the scheduler"] = _ours_on_scheduler(client)
+    return {who: [_our_problem(version)] for who, version in found.items() if version != _OURS}
+
+
+def _ours_on_scheduler(client: Client) -> object:
+    """Our version there, or what was raised when it was asked for."""
     try:
-        found["the scheduler"] = client.run_on_scheduler(pkgutil.resolve_name, _OUR_VERSION)
+        return client.run_on_scheduler(pkgutil.resolve_name, _OUR_VERSION)
     except Exception as error:  # noqa: BLE001 - whatever an import can raise
-        found["the scheduler"] = error
-    here = pkgutil.resolve_name(_OUR_VERSION)
-    return {who: [_our_problem(version, here)] for who, version in found.items() if version != here}
+        return error
 
 
-def _our_problem(there: object, here: str) -> str:
+def _our_problem(there: object) -> str:
     if isinstance(there, BaseException):
         return f"cannot import penstock ({type(there).__name__}: {there})"
-    return f"has penstock {there}, the driver {here}"
+    return f"has penstock {there}, the driver {_OURS}"
 
 
 def _differences(here: Mapping[str, str | None], there: Mapping[str, str | None]) -> Iterator[str]:

@@ -23,6 +23,7 @@ from distributed.protocol.pickle import dumps, loads
 from penstock.graph import said
 from penstock.graph.capture import Channel, catch, let_go
 from penstock.graph.work import Work
+from penstock.runner.cluster.answers import tell
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -166,22 +167,20 @@ def logging_to(client: Client, topic: str, *, is_ours: bool) -> Iterator[None]:
                 client.run_on_scheduler(_remove, name=topic)
 
 
-# The scheduler's own way to add a plugin fails when a worker dies meanwhile.
+# The scheduler's own way to add a plugin fails when a worker dies meanwhile, and waits for one that does not answer.
 
 
 async def _add(name: str, plugin: bytes, leaver: bytes | None, dask_scheduler: Any) -> None:
     if leaver is not None:
         dask_scheduler.add_plugin(loads(leaver), name=name, idempotent=True)
     dask_scheduler.worker_plugins[name] = plugin
-    await dask_scheduler.broadcast(
-        msg={"op": "plugin-add", "plugin": plugin, "name": name}, on_error="ignore"
-    )
+    await tell(dask_scheduler, {"op": "plugin-add", "plugin": plugin, "name": name})
 
 
 async def _remove(name: str, dask_scheduler: Any) -> None:
     dask_scheduler.plugins.pop(name, None)
     dask_scheduler.worker_plugins.pop(name, None)
-    await dask_scheduler.broadcast(msg={"op": "plugin-remove", "name": name}, on_error="ignore")
+    await tell(dask_scheduler, {"op": "plugin-remove", "name": name})
 
 
 class _Leaver(SchedulerPlugin):  # type: ignore[misc]  # distributed ships no types

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from distributed.diagnostics.plugin import WorkerPlugin
 
+from penstock.runner.cluster.waiting import saying
+
 if TYPE_CHECKING:
     from distributed import Client
 
@@ -26,7 +28,8 @@ def prepare(
         Exception: What one of them raised.
     """
     client.run_on_scheduler(on_scheduler)
-    client.register_plugin(_Preparation(on_workers), name=name)
+    with saying("the workers to prepare themselves"):
+        client.register_plugin(_Preparation(on_workers), name=name)
 
 
 class _Preparation(WorkerPlugin):  # type: ignore[misc]  # distributed ships no types

@@ -14,6 +14,7 @@ from penstock.errors import ClusterError
 from penstock.runner.cluster.inputs import delivered
 from penstock.runner.cluster.once import done_once
 from penstock.runner.cluster.suspects import suspected
+from penstock.runner.cluster.waiting import saying
 
 POLL_SECONDS = 0.05
 """How soon it is asked again whether anything runs; doubled each time, up to a second."""
@@ -90,7 +91,7 @@ def _stop(client: Client, futures: list[Future], keys: frozenset[str]) -> None:
     if client.status != "running":
         # The scheduler's end is the end of its workers.
         return
-    with contextlib.suppress(OSError, asyncio.TimeoutError):
+    with contextlib.suppress(OSError, asyncio.TimeoutError), saying("the workers to stop what they do"):
         seconds, quiet = POLL_SECONDS, 0
         # Twice, since what the scheduler has told a worker may still be on its way there.
         while quiet < 2:  # noqa: PLR2004

@@ -32,6 +32,34 @@ FIRST_WORD_SECONDS = 2.0
 
 LONGEST_SILENCE_SECONDS = 60.0
 
+LONG_SECONDS = 10.0
+"""Whoever waits longer is warned, and so hears of it also where nobody has set up logging."""
+
+
+class Silence:
+    """How long nothing is said about a wait.
+
+    Args:
+        began: When it began, by the monotonic clock.
+    """
+
+    def __init__(self, began: float) -> None:
+        self._began = began
+        self._seconds = FIRST_WORD_SECONDS
+        self._ends = began + FIRST_WORD_SECONDS
+
+    def is_over(self, now: float) -> bool:
+        """Whether it is time to say something; the next silence is twice as long then."""
+        if now < self._ends:
+            return False
+        self._seconds = min(LONGEST_SILENCE_SECONDS, 2 * self._seconds)
+        self._ends = now + self._seconds
+        return True
+
+    def level(self, now: float) -> int:
+        """Of what is said."""
+        return logging.INFO if now - self._began < LONG_SECONDS else logging.WARNING
+
 
 class Patience:
     """A wait that says what it waits for, and ends.
@@ -45,8 +73,7 @@ class Patience:
         self._keeper = keeper
         self._seconds = seconds
         self._began = time.monotonic()
-        self._silence = FIRST_WORD_SECONDS
-        self._speak_at = self._began + FIRST_WORD_SECONDS
+        self._silence = Silence(self._began)
 
     def go_on(self, what: str) -> None:
         """Say what is waited for, if it is time to.
@@ -60,17 +87,40 @@ class Patience:
                 f"Waited {self._seconds:g} s for {what}; worker_timeout_seconds sets how long",
                 self._keeper.said(with_logs=True),
             )
-        if now >= self._speak_at:
+        if self._silence.is_over(now):
             said = "; ".join(self._keeper.said())
-            _LOG.info(
+            _LOG.log(
+                self._silence.level(now),
                 "Waiting for %s since %.0f s, for at most %g s%s",
                 what,
                 now - self._began,
                 self._seconds,
                 f": {said}" if said else "",
             )
-            self._silence = min(LONGEST_SILENCE_SECONDS, 2 * self._silence)
-            self._speak_at = now + self._silence
+
+
+@contextlib.contextmanager
+def saying(what: str) -> Iterator[None]:
+    """While this is open for long, it is said what is waited for.
+
+    Args:
+        what: Is done, in words that go on after "Waiting for".
+    """
+    began, over = time.monotonic(), threading.Event()
+    silence = Silence(began)
+
+    def speak() -> None:
+        while not over.wait(POLL_SECONDS):
+            if silence.is_over(now := time.monotonic()):
+                _LOG.log(silence.level(now), "Waiting for %s since %.0f s", what, now - began)
+
+    thread = threading.Thread(target=speak, name="penstock-wait", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def await_workers(client: Client, keeper: Keeper, seconds: float) -> None:
