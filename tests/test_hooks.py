@@ -71,10 +71,15 @@ def test_the_plugin_registered_last_is_called_first():
 
 def test_a_class_is_refused():
     """pluggy would call its methods without `self`."""
-    with pytest.raises(TypeError, match=r"BeforeNode\(\)"):
+    with pytest.raises(TypeError, match=r"the class: BeforeNode\(\)"):
         create_hook_manager([BeforeNode])
     with pytest.raises(TypeError, match=r"BeforeNode\(\)"):
         register(create_hook_manager(), BeforeNode)
+
+
+def test_a_plugin_alone_is_refused():
+    with pytest.raises(TypeError, match=r"several plugins, not one: write \[BeforeNode\(\.\.\.\)\]"):
+        create_hook_manager(BeforeNode())
 
 
 class Misspelt:

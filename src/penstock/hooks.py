@@ -134,8 +134,10 @@ def create_hook_manager(plugins: Iterable[object] = ()) -> PluginManager:
         plugins: Instances with methods marked by `hook_impl`.
 
     Raises:
-        TypeError: A class was given where an instance is wanted.
+        TypeError: A class was given where an instance is wanted, or a single plugin where several are.
     """
+    if not isinstance(plugins, Iterable):
+        raise TypeError(f"Hooks are several plugins, not one: write [{type(plugins).__name__}(...)]")
     manager = PluginManager(PROJECT)
     for specs in (NodeSpecs, DatasetSpecs, PipelineSpecs):
         manager.add_hookspecs(specs)

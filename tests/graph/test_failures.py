@@ -149,6 +149,13 @@ def test_the_traceback_comes_home():
     assert "in throw" in "".join(traceback.format_tb(arrived.__traceback__)) + "".join(notes_of(arrived))
 
 
+def test_an_exception_that_was_never_raised_has_no_traceback_to_tell_of():
+    arrived = unpacked(pickle.loads(pickle.dumps(carried(ValueError("x"), "load of 'y'"))))
+
+    assert str(arrived) == "x"
+    assert notes_of(arrived) == []
+
+
 def test_causes_come_home_in_their_order():
     def chain():
         try:

@@ -129,6 +129,14 @@ def test_a_number_of_workers_that_is_no_whole_number_is_refused(cls, workers):
         cls(max_workers=workers)
 
 
+@pytest.mark.parametrize("name", ["is_async", "progress"])
+@pytest.mark.parametrize("cls", [SequentialRunner, ThreadRunner, ParallelRunner, penstock.DaskRunner])
+def test_a_flag_that_is_a_text_is_refused(cls, name):
+    """As a command line gives it, where `no` would count as true."""
+    with pytest.raises(RunnerError, match=f"{name} is true or false, not 'no'"):
+        cls(**{name: "no"})
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -16,6 +16,9 @@ from penstock.errors import NodeError
 TEXT_LENGTH = 4_000
 """Characters of the traceback that an exception on its way home shows in Dask's logs; it carries all of it."""
 
+TRACEBACK = "Traceback (most recent call last)"
+"""How Python begins one."""
+
 
 class CarriedError(Exception):
     """An exception on its way home, in a form that survives every pickle.
@@ -95,8 +98,8 @@ def unpacked(on_its_way: CarriedError) -> BaseException:
     error = _unpickled(on_its_way.payload) if on_its_way.payload else None
     if error is None:
         return NodeError(on_its_way.task, on_its_way.text)
-    # With tblib, which distributed installs, the traceback itself has come along.
-    if error.__traceback__ is None:
+    # With tblib, which distributed installs, the traceback itself has come along. What was never raised has none.
+    if error.__traceback__ is None and TRACEBACK in on_its_way.text:
         add_note(error, f"Traceback in the worker:\n\n{on_its_way.text.rstrip()}")
     return error
 

@@ -32,7 +32,7 @@ from penstock.hooks import Hooks
 from penstock.io.memory import Deferred, MemoryDataset
 from penstock.io.secrecy import without_secret_options, without_url_secrets
 from penstock.runner.missing import missing_outputs, only_missing, resume_nodes
-from penstock.runner.preflight import check_arguments, check_can_be_sent
+from penstock.runner.preflight import check_arguments, check_can_be_sent, checked_flag
 from penstock.runner.progress import Progress
 from penstock.runner.progress_bar import progress_bar
 from penstock.runner.result import RunResult
@@ -69,9 +69,9 @@ class AbstractRunner:
         policies: Policies | None = None,
         progress: bool = False,
     ) -> None:
-        self.is_async = is_async
+        self.is_async = checked_flag("is_async", is_async)
         self.policies = checked_policies(policies)
-        self.progress = progress
+        self.progress = checked_flag("progress", progress)
 
     def __repr__(self) -> str:
         shown = without_secret_options(self._arguments())

@@ -35,6 +35,17 @@ def check_arguments(pipeline: Any, catalog: Any, hook_manager: Any) -> None:
         raise RunnerError("; ".join(problems))
 
 
+def checked_flag(name: str, value: object) -> bool:
+    """The value of an argument that is true or false; any other is refused: "no", from a command line, would count as true.
+
+    Raises:
+        RunnerError: Names the argument.
+    """
+    if not isinstance(value, bool):
+        raise RunnerError(f"{name} is true or false, not {value!r}")
+    return value
+
+
 def _kind(thing: object) -> str:
     return f"the class {thing.__name__}" if isinstance(thing, type) else f"a {type(thing).__name__}"
 

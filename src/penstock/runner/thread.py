@@ -42,9 +42,10 @@ class ThreadRunner(AbstractRunner):
         policies: Policies | None = None,
         progress: bool = False,
     ) -> None:
+        super().__init__(is_async, policies=policies, progress=progress)
         if is_async:
             warnings.warn("ThreadRunner loads and saves in threads anyway; is_async is ignored", stacklevel=2)
-        super().__init__(is_async=False, policies=policies, progress=progress)
+            self.is_async = False
         self.max_workers = checked_workers(max_workers)
 
     def get(self, graph: Mapping[str, Any], keys: Sequence[str]) -> Sequence[Data]:
