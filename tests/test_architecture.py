@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -118,7 +118,8 @@ def _is_import_call(function: ast.expr) -> bool:
     return name in {"import_module", "__import__"}
 
 
-@cache
+# Not more: a parsed tree is a million objects, of which those that were tried once would stay.
+@lru_cache(maxsize=2)
 def modules(root: Path) -> list[Module]:
     return [Module(root, path) for path in sorted(root.rglob("*.py"))]
 
