@@ -50,6 +50,13 @@ async def _asked(
         )
         for address in scheduler.workers
     }
+    for task in tasks.values():
+        _on_their_way.add(task)
+        task.add_done_callback(_on_their_way.discard)
     if tasks:
         await asyncio.wait(tasks.values(), timeout=seconds)
     return tasks
+
+
+_on_their_way: set[asyncio.Task[Any]] = set()
+"""Nobody else holds what a worker is told that does not listen; a loop does not."""

@@ -73,22 +73,27 @@ class _Sender:
         self._client = client
         self._data = data
         self._sent: dict[str, Future] = {}
+        self._lock = threading.Lock()
+        self._is_closed = False
 
     def asked(self, message: tuple[str, str]) -> None:
         """A worker asks for an input; it is sent in a thread, since this is the client's own loop."""
         threading.Thread(target=self._send, args=message, name="penstock-send", daemon=True).start()
 
     def _send(self, key: str, name: str) -> None:
-        with contextlib.suppress(
-            Exception
-        ):  # the run is over, or the scheduler gone: the run itself hears of it
-            self._sent[name] = self._client.scatter(self._data[key], hash=False)
-            Variable(name, self._client).set(self._sent[name])
+        # The run is over, or the scheduler gone: the run itself hears of it.
+        with contextlib.suppress(Exception):
+            sent = self._client.scatter(self._data[key], hash=False)
+            with self._lock:
+                if not self._is_closed:
+                    self._sent[name] = sent
+                    Variable(name, self._client).set(sent)
 
     def close(self) -> None:
         """Leave nothing of it on the cluster."""
-        if self._client.status == "running":
-            with contextlib.suppress(Exception):
+        with self._lock, contextlib.suppress(Exception):
+            self._is_closed = True
+            if self._client.status == "running":
                 for name in self._sent:
                     Variable(name, self._client).delete()
 
