@@ -24,6 +24,7 @@ from penstock.errors import ClusterError, RunnerError
 from penstock.runner.cluster.interrupts import block_interrupts
 from penstock.runner.cluster.jobs import imported, is_job_queue, renewing, staggered
 from penstock.runner.cluster.settings import Configured, configured
+from penstock.runner.cluster.waiting import saying
 
 _LOG = logging.getLogger(__name__)
 
@@ -32,10 +33,6 @@ DASHBOARD_PORT = 8787
 
 FILE_POLL_SECONDS = 0.2
 """How soon it is looked again whether a scheduler has written its file."""
-
-FILE_SILENCE_SECONDS = 5.0
-"""How long nothing is said about waiting for it."""
-
 
 OF_THE_USER = ("asynchronous", "set_as_default")
 """What `distributed.Client` takes and a runner decides for itself."""
@@ -139,17 +136,14 @@ def _await_file(path: Path, seconds: float) -> None:
     Raises:
         ClusterError: It has not, in time.
     """
-    began = said = time.monotonic()
-    while not path.exists():
-        now = time.monotonic()
-        if now - began > seconds:
-            raise ClusterError(
-                f"Waited {seconds:g} s for the scheduler's file {path}; start one with `dask scheduler --scheduler-file {path}`"
-            )
-        if now - said > FILE_SILENCE_SECONDS:
-            said = now
-            _LOG.info("Waiting for the scheduler's file %s, for at most %g s", path, seconds)
-        time.sleep(FILE_POLL_SECONDS)
+    began = time.monotonic()
+    with saying(f"the scheduler's file {path}"):
+        while not path.exists():
+            if time.monotonic() - began > seconds:
+                raise ClusterError(
+                    f"Waited {seconds:g} s for the scheduler's file {path}; start one with `dask scheduler --scheduler-file {path}`"
+                )
+            time.sleep(FILE_POLL_SECONDS)
 
 
 def _started(arguments: Mapping[str, Any], stack: contextlib.ExitStack) -> Client:
