@@ -16,6 +16,7 @@ from distributed import get_client
 
 from penstock import ClusterError, DaskRunner, DataCatalog, MemoryDataset, NodeError
 from penstock.pipeline import node, pipeline
+from penstock.runner.cluster import waiting
 from penstock.testing import DiaryDataset
 
 
@@ -276,9 +277,11 @@ def short_lived(tmp_path):
         process.wait()
 
 
-def test_a_run_whose_scheduler_dies_ends_with_a_clear_error(short_lived, diary, caplog):
+def test_a_run_whose_scheduler_dies_ends_with_a_clear_error(short_lived, diary, caplog, monkeypatch):
     """At once, what was saved stays saved, nothing is saved afterwards, and the log says where to resume."""
     scheduler, file = short_lived
+    # Somebody is asking the scheduler at any moment, also in the one in which it dies.
+    monkeypatch.setattr(waiting, "WATCH_SECONDS", 0.0)
 
     def slow(x):
         diary.note("slow begins")

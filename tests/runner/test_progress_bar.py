@@ -84,7 +84,7 @@ def test_on_a_terminal_what_nodes_say_stands_above_the_bar(tmp_path, runner):
     sent, lines = on_a_terminal(program(runner), tmp_path / "script.py")
 
     assert sorted(lines[:4]) == ["first: logged", "printed", "printed", "second: logged"]
-    assert lines[4].startswith("[####################] 2 of 2 nodes, 0:0")
+    assert lines[4].startswith("[####################] 2 of 2 nodes, 0:")
     assert lines[5:] == ["done", ""]
     assert "[                    ] 0 of 2 nodes, 0:00, waiting for first" in sent
     if runner == "SequentialRunner":
@@ -221,6 +221,6 @@ print("done")""",
     bars = [output["data"] for output in outputs if output["output_type"] == "display_data"]
     texts = "".join(output["text"] for output in outputs if output["output_type"] == "stream")
     assert len(bars) == 1
-    assert bars[0]["text/plain"].startswith("2 of 2 nodes, 0:0")
+    assert bars[0]["text/plain"].startswith("2 of 2 nodes, 0:")
     assert '<progress value="2" max="2">' in bars[0]["text/html"]
     assert sorted(texts.split("\n")) == ["", "done", "first: logged", "printed", "printed", "second: logged"]

@@ -206,7 +206,8 @@ def watched(client: Client, keeper: Keeper, seconds: float, keys: Sequence[str])
         raise
     finally:
         watch.stop()
-        thread.join()
+        # Whoever asks a scheduler that is gone gets no answer for half a minute, and then does nothing.
+        thread.join(None if client.status == "running" else 0)
 
 
 def awaited(keeper: Keeper, seconds: float, what: str, is_there: Callable[[], bool]) -> bool:
