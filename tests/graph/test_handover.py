@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from penstock.errors import DatasetError
+from penstock.graph.ports import Output
 from penstock.io import CachedDataset, DataCatalog, MemoryDataset, PickleDataset
 from penstock.pipeline import node, pipeline
 from penstock.runner import SequentialRunner, ThreadRunner
@@ -160,3 +161,8 @@ def test_a_value_with_one_reader_is_copied_once(runner):
     runner.run(nodes, DataCatalog())
 
     assert len(copies) == 1
+
+
+def test_an_output_that_nobody_takes_from_the_graph_is_not_kept_there():
+    """What is computed again is not saved again, and may be of a kind that cannot even be copied."""
+    assert Output(copies=True).give("db", threading.Lock()) is None

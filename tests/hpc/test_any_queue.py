@@ -67,6 +67,44 @@ def told(folder, seconds, lost_worker_timeout):
     return done.stdout + done.stderr
 
 
+SLOW_QUEUE = """
+import asyncio, sys
+import dask_jobqueue.local as queue
+from distributed import Client
+from penstock import DaskRunner, DataCatalog
+from penstock.pipeline import node, pipeline
+
+class Job(queue.LocalJob):
+    async def start(self):
+        await asyncio.sleep(4)
+        await super().start()
+
+class Cluster(queue.LocalCluster):
+    job_cls = Job
+
+folder = sys.argv[1]
+fixed = {"cores": 1, "memory": "500MB", "processes": 1, "interface": "lo", "local_directory": folder, "log_directory": folder}
+options = {"dashboard_address": "127.0.0.1:0"}
+with Cluster(**fixed, scheduler_options=options) as cluster, Client(cluster) as client:
+    cluster.scale(1)
+    result = DaskRunner(client, worker_timeout_seconds=60).run(pipeline([node(abs, "x", "y")]), DataCatalog({"x": -1}))
+    print("y is", result["y"].load())
+"""
+
+
+def test_jobs_that_are_still_on_their_way_to_the_queue_are_waited_for(tmp_path):
+    """A cluster knows of its jobs when all of them have been submitted, and that of somebody else is not asked for others."""
+    done = subprocess.run(
+        [sys.executable, "-c", SLOW_QUEUE, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=90,
+    )
+
+    assert "y is 1" in done.stdout, done.stderr
+
+
 def test_a_job_that_is_gone_is_replaced(tmp_path):
     """Dask forgets it, but not that it is to be there: no other would be asked for, and the run would wait for an hour."""
     text = told(tmp_path, 60, "1s")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import json
 import logging
+import os
 import subprocess
+import sys
 import threading
 import time
 
@@ -274,3 +276,25 @@ class TestPreflight:
 
                 assert result["y"].load() == 2
                 late.join()
+
+
+LOOK = """
+import os, sys
+from penstock.runner.cluster.fit import _look
+os.seteuid(65534)
+print(_look(["no_such_module"], [sys.argv[1]]))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may be somebody else")
+def test_a_folder_that_a_workers_user_may_not_enter_is_not_seen_there(tmp_path):
+    """As somebody's home is, on workers that run as another user."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, home / "x.csv"], capture_output=True, text=True, check=True
+    )
+
+    assert "unseen=frozenset({" in done.stdout
+    assert "no_such_module (ModuleNotFoundError" in done.stdout

@@ -505,3 +505,66 @@ def test_a_worker_that_comes_late_speaks_as_well(caplog, tmp_path):
         timer.join()
 
     assert told(caplog) == ["speak: late"]
+
+
+@pytest.mark.parametrize("call", ["run_on_scheduler", "register_plugin", "subscribe_topic"])
+def test_ctrl_c_at_the_begin_of_a_run_leaves_a_cluster_as_it_was(client, monkeypatch, call):
+    """The scheduler has heard what was said, and goes on with it."""
+    before, real = left_on(client), getattr(client, call)
+    watched = {"run_on_scheduler": [logs._add]}.get(call)
+
+    def interrupted(*arguments, **options):
+        told = real(*arguments, **options)
+        if watched is None or arguments[0] in watched:
+            raise KeyboardInterrupt
+        return told
+
+    monkeypatch.setattr(client, call, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        DaskRunner(client).run(one(add_one), penstock.DataCatalog({"a": 1}))
+    monkeypatch.undo()
+
+    assert left_on(client) == before
+    assert not [name for name in client.run_on_scheduler(plugins_there) if "penstock-" in name]
+
+
+def plugins_there(dask_scheduler):
+    return [*dask_scheduler.plugins, *dask_scheduler._broker._topics]
+
+
+def test_what_is_too_long_to_be_sent_does_not_silence_the_rest(client, caplog):
+    def train(_):
+        logging.getLogger("turbines").warning(logs.WINDOW_BYTES * "x")
+        logging.getLogger("turbines").warning("short")
+        return 1
+
+    DaskRunner(client).run(one(train), penstock.DataCatalog({"a": 1}))
+
+    assert told(caplog) == ["train: short"]
+    assert ": 1 records or prints were left out" in told(caplog, logs.__name__)[0]
+
+
+FORKED = """
+import os
+from penstock import DaskRunner, DataCatalog
+from penstock.pipeline import node, pipeline
+
+def forks(x):
+    child = os.fork()
+    if not child:
+        print("said by a fork", flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+    return x
+
+if __name__ == "__main__":
+    runner = DaskRunner(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0")
+    runner.run(pipeline([node(forks, "x", "y")]), DataCatalog({"x": 1}))
+"""
+
+
+def test_what_a_fork_of_a_worker_says_is_on_the_workers_own_terminal(script):
+    """It has no loop that could send it to the driver."""
+    printed, _ = script(FORKED).communicate(timeout=60)
+
+    assert printed == "said by a fork\n"

@@ -380,3 +380,23 @@ def test_the_resources_of_nodes_are_known_before_a_run():
     policies = {"a": NodePolicy(resources={"GPU": 1}), "b": NodePolicy(retries=1)}
 
     assert resources_by_node(policies) == {"a": {"GPU": 1}}
+
+
+class Hiccup(DiaryDataset):
+    """A store that stumbles at the second load."""
+
+    def load(self):
+        data = super().load()
+        if len(self.diary.notes(f"load {self.name}")) == 2:
+            raise OSError("the network is slow")
+        return data
+
+
+def test_a_fresh_load_that_fails_is_an_attempt_like_others(new_runner, diary):
+    rows = Hiccup("rows", diary)
+    rows.save([])
+    runner = new_runner(policies={"flaky": NodePolicy(retries=2)})
+
+    result = runner.run(flaky_pipeline(diary, failures=1), DataCatalog({"rows": rows}))
+
+    assert result["calls"].load() == 2

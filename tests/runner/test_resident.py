@@ -59,3 +59,15 @@ def test_its_readers_do_not_see_what_the_others_do_to_it(client, left_behind):
 
     assert [result[f"times_{index}"].load() for index in range(4)] == [1, 1, 1, 1]
     assert "written" not in left_behind["stone"].load().pids
+
+
+def test_what_is_large_and_was_left_for_another_client_goes_round_the_scheduler(client):
+    """Dask warns of large graphs, and warnings are errors here."""
+    address = client.scheduler.address
+    catalog = DataCatalog({"count": 20_000_000})
+    DaskRunner(address).run(pipeline([node(bytes, "count", "block", name="make")]), catalog)
+    assert catalog["block"].deferred is not None
+
+    result = DaskRunner(address).run(pipeline([node(len, "block", "length", name="measure")]), catalog)
+
+    assert result["length"].load() == 20_000_000

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 
 import pytest
 
+from penstock.graph import compile_pipeline
+from penstock.graph.handover import Event
+from penstock.io import DataCatalog, PickleDataset
 from penstock.pipeline import node, pipeline
 from penstock.runner import (
     NodeRecord,
@@ -15,6 +19,7 @@ from penstock.runner import (
     ThreadRunner,
     select_runner,
 )
+from penstock.runner.progress import Progress
 from penstock.testing import add_one
 
 
@@ -68,3 +73,17 @@ def test_the_runner_is_chosen_by_how_many_nodes_wait_for_nobody(count, most, kin
 
     assert type(runner) is kind
     assert getattr(runner, "max_workers", None) == workers
+
+
+def test_a_call_that_is_told_again_because_its_worker_died_counts_once(tmp_path):
+    part = pipeline([node(add_one, "a", "b", name="n")])
+    catalog = DataCatalog({"a": 1, "b": PickleDataset(tmp_path / "b.pkl")})
+    progress = Progress(part, catalog, logging.getLogger(__name__))
+    progress.expect(compile_pipeline(part, catalog))
+
+    for where in ("lost", "found"):
+        progress(Event("call", "n", "", where, 1.0, 0.0, 60.0, 0.0))
+    progress(Event("save", "n", "b", "found", 61.0, 0.0, 0.0, 1.0))
+
+    (record,) = progress.records
+    assert (record.worker, record.call_seconds, record.save_seconds) == ("found", 60.0, 1.0)

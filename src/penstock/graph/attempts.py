@@ -6,9 +6,10 @@ each attempt of a call has inputs of its own, loaded again or copied, since the 
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -102,19 +103,22 @@ class TriedCall(Tried):
 
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds]:
         """What the node made, as it goes on in the graph; the seconds are those of the last attempt."""
-        given = self._given(values, hooks)
-        outputs, loading, calling = _tried(lambda: self._made(next(given), hooks), self.policy, self.work)
+        numbers = itertools.count()
+
+        def attempt() -> tuple[dict[str, Data], float, float]:
+            given = self._anew(values, hooks) if next(numbers) else values
+            return self._made(given, hooks)
+
+        outputs, loading, calling = _tried(attempt, self.policy, self.work)
         clock = time.perf_counter()
         kept = self.work.kept(outputs, hooks)
         return kept, (loading, calling, time.perf_counter() - clock)
 
-    def _given(self, values: tuple[Data, ...], hooks: Hooks) -> Iterator[tuple[Data, ...]]:
-        """What the graph gives, for each attempt."""
-        yield values
+    def _anew(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, ...]:
+        """What the graph gives, with fresh data in place of what an attempt has had that failed."""
         taken = [(name, each) for name, each in self.work.named_inputs() if each.is_given]
-        while True:
-            again = [self._again(*pair, value, hooks) for pair, value in zip(taken, values, strict=False)]
-            yield (*again, *values[len(taken) :])
+        again = [self._again(*pair, value, hooks) for pair, value in zip(taken, values, strict=False)]
+        return (*again, *values[len(taken) :])
 
     def _again(self, name: str, each: Input, value: Data, hooks: Hooks) -> Data:
         return self.loads[name].do((), hooks)[0] if each.is_loaded else value

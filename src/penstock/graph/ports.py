@@ -92,8 +92,8 @@ class Output:
     def _kept(self, name: str, data: Data, before: Data) -> Data:
         if self.catalog is not None:
             self.catalog.save(name, data)
-            if not self.stays:
-                return None
+        if not self.stays:
+            return None
         if data is None:
             raise DatasetError(
                 "the node returned None, which cannot be saved; return data, or declare no output"

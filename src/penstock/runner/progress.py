@@ -39,7 +39,8 @@ class Progress:
         """Those to release when their last reader has finished."""
         self._uses = Counter([name for node in nodes for name in node.inputs if name in self._released])
         self._parts: dict[str, set[tuple[str, str]]] = {}
-        self._events: dict[str, list[Event]] = {}
+        self._events: dict[str, dict[tuple[str, str], Event]] = {}
+        """Of nodes that are not finished, by kind and dataset."""
         # Events come from several threads; a release may run code of the user that loads a dataset.
         self._lock = threading.RLock()
         self._finished: dict[str, NodeRecord] = {}
@@ -74,10 +75,10 @@ class Progress:
             if event.node in self._finished:
                 return
             if not self._is_last(event):
-                self._events.setdefault(event.node, []).append(event)
+                self._events.setdefault(event.node, {})[event.kind, event.dataset] = event
                 return
-            events = self._events.pop(event.node, [])
-            self._finish(self._nodes[event.node], [*events, event])
+            events = {**self._events.pop(event.node, {}), (event.kind, event.dataset): event}
+            self._finish(self._nodes[event.node], list(events.values()))
 
     def _is_last(self, event: Event) -> bool:
         """Whether all work of the node is done with this event."""

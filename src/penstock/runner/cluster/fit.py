@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
+import os
 import pkgutil
 import sys
 from collections import defaultdict
@@ -56,6 +57,10 @@ def check_fit(client: Client, plan: Plan) -> None:
     with probed(files) as probes, saying("the workers to import what the nodes need"):
         told = client.run(_look, modules, sorted(set(probes.values())), workers=workers, on_error="return")
     looks = {f"worker {address}": look for address, look in told.items() if isinstance(look, _Look)}
+    for address, error in told.items():
+        # One that has died in the meantime runs nothing.
+        if not isinstance(error, _Look | OSError):
+            _LOG.warning("Nobody knows whether nodes can run on worker %s: %r", address, error)
     failures = {who: look.failures for who, look in looks.items()}
     if modules:
         failures["the scheduler"] = client.run_on_scheduler(_import_failures, modules)
@@ -253,7 +258,8 @@ class _Look:
 
 
 def _look(modules: Sequence[str], paths: Sequence[str]) -> _Look:
-    unseen = frozenset(path for path in paths if not Path(path).exists())
+    # Where nobody may look, `Path.exists` raises.
+    unseen = frozenset(path for path in paths if not os.path.exists(path))  # noqa: PTH110
     return _Look(_import_failures(modules), unseen, str(Path.cwd()))
 
 

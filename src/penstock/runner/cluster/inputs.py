@@ -32,6 +32,8 @@ def delivered(client: Client, graph: Mapping[str, Any]) -> Iterator[dict[str, An
     """The graph without its large data, which is on a worker while this is open, and comes again if that worker dies."""
     data = {key: task.value for key, task in graph.items() if hasattr(task, "value")}
     resident = {key: remote for key, value in data.items() if (remote := _remote(client, value)) is not None}
+    for value in (value for key, value in data.items() if key not in resident):
+        _fetch(value)
     big = {key: value for key, value in data.items() if key not in resident and sizeof(value) > BIG_BYTES}
     # Held here: a cluster forgets what nobody holds.
     held = [
@@ -59,6 +61,12 @@ def _remote(client: Client, value: Any) -> Remote | None:
     deferred = getattr(getattr(value, "dataset", None), "deferred", None)
     remote = getattr(deferred, "value", None)
     return remote if isinstance(remote, Remote) and remote.is_on(client) else None
+
+
+def _fetch(value: Any) -> None:
+    """Bring here what an earlier run has left on another cluster, or for another client: from here it is sent."""
+    if getattr(getattr(value, "dataset", None), "deferred", None) is not None:
+        opened(value)
 
 
 def _hold(data: Data, copy_mode: str | None) -> Held:

@@ -112,7 +112,7 @@ class Keeper:
         ended = {name: state for name, state in known.items() if state.is_over}
         if ended:
             self._said = _each_once(_told(state, jobs.get(name)) for name, state in ended.items())
-        has_others = count > 0 or len(ended) < len(known)
+        has_others = count > 0 or len(ended) < len(known) or self._is_submitting()
         if not self._is_ours:
             return None if has_others or self._adapts else self._blame()
         if not ended:
@@ -128,6 +128,11 @@ class Keeper:
             _LOG.warning("Jobs ended: %s. As many new ones are asked for", told)
             self._cluster.sync(self._cluster.replace, list(ended))
         return None
+
+    def _is_submitting(self) -> bool:
+        """Whether jobs are on their way to the queue: the cluster knows them when all of them have been submitted."""
+        lock = getattr(self._cluster, "_lock", None)
+        return lock is not None and bool(lock.locked())
 
     def _given_up(self) -> dict[str, State]:
         """Jobs whose worker was gone for `lost-worker-timeout`: Dask forgets them, and only `adapt` asks for others."""

@@ -56,6 +56,7 @@ class EventChannel(Channel):
         super().__init__(levels)
         self._worker = worker
         self._topic = topic
+        self._process = os.getpid()
         self._batch: list[bytes] = []
         self._sent_at = 0.0
         self._window_began = 0.0
@@ -67,6 +68,10 @@ class EventChannel(Channel):
         """Send nothing any more: the scheduler would make the topic anew, of which nobody hears."""
         with self._lock:
             self._is_closed, self._batch = True, []
+
+    def is_here(self) -> bool:
+        """Whether anything is sent from this process: a fork of the worker's has the channel, and not the loop that sends."""
+        return os.getpid() == self._process
 
     def only_work(self) -> Work | None:
         """The one task that the worker executes; what the worker itself does is nobody's work."""
@@ -88,10 +93,10 @@ class EventChannel(Channel):
             if now - self._window_began > WINDOW_SECONDS:
                 self._tell_what_is_left_out()
                 self._window_began, self._window_bytes = now, 0
-            self._window_bytes += len(packed)
-            if self._window_bytes > WINDOW_BYTES:
+            if self._window_bytes + len(packed) > WINDOW_BYTES:
                 self._left_out += 1
             else:
+                self._window_bytes += len(packed)
                 self._append(packed)
 
     def _append(self, packed: bytes) -> None:
@@ -144,7 +149,8 @@ def channel_of(topic: str, worker: Any) -> Channel | None:
         worker: On which a node speaks; None in threads which do not know that.
     """
     channels = _channels.get(topic, {})
-    return channels.get(worker.address) if worker is not None else next(iter(channels.values()), None)
+    found = channels.get(worker.address) if worker is not None else next(iter(channels.values()), None)
+    return found if found is not None and found.is_here() else None
 
 
 @contextlib.contextmanager
@@ -158,8 +164,8 @@ def logging_to(client: Client, topic: str, *, is_ours: bool) -> Iterator[None]:
     """
     plugin = _Logs(topic, said.Levels.here(), _this_process())
     leaver = None if is_ours else dumps(_Leaver(topic, client.id))
-    client.run_on_scheduler(_add, name=topic, plugin=dumps(plugin), leaver=leaver)
     try:
+        client.run_on_scheduler(_add, name=topic, plugin=dumps(plugin), leaver=leaver)
         yield
     finally:
         if client.status == "running" and not is_ours:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 def done_once(client: Client) -> Iterator[None]:
     """While this is open, the scheduler sees to it that work which is done and saved is not done again."""
     name = f"penstock-{secrets.token_hex(8)}"
-    client.register_plugin(Once(name, client.id), name=name)
     try:
+        client.register_plugin(Once(name, client.id), name=name)
         yield
     finally:
         if client.status == "running":

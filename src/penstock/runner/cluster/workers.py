@@ -139,8 +139,8 @@ def in_turn(take: Callable[[Any], None]) -> Iterator[Callable[[Any], None]]:
 @contextlib.contextmanager
 def told(client: Client, topic: str, listener: Callable[[Any], None]) -> Iterator[None]:
     """While this is open, the listener is told what workers say on the topic, on the client's loop."""
-    client.subscribe_topic(topic, lambda event: listener(event[1]))
     try:
+        client.subscribe_topic(topic, lambda event: listener(event[1]))
         yield
     finally:
         # The scheduler keeps the events of a topic for ever, unless somebody removes it, and the subscription with it:
