@@ -144,8 +144,7 @@ def test_a_plugin_that_cannot_travel_is_named_before_anything_runs(project):
 
     printed = project.run("ParallelRunner", fails=True)
 
-    assert "hook plugin" in printed
-    assert "its attribute 'lock'" in printed
+    assert "hook plugin Notes: its attribute 'lock'" in printed
     assert "SequentialRunner or ThreadRunner" in printed
     assert [note for note in project.notes() if note.startswith("before")] == []
 

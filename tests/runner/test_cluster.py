@@ -426,6 +426,23 @@ if __name__ == "__main__":
 """
 
 
+UNGUARDED = """
+from penstock import DaskRunner, run
+from penstock.pipeline import node, pipeline
+run(pipeline([node(abs, "x", "y")]), {"x": -1}, DaskRunner(n_workers=1, dashboard_address="127.0.0.1:0"))
+"""
+
+
+def test_a_script_without_a_guard_is_told_to_have_one(script):
+    _, errors = script(UNGUARDED).communicate(timeout=60)
+
+    last = errors.splitlines()[-1]
+    assert last.startswith(
+        "penstock.errors.ClusterError: A local cluster could not be started (Nanny failed to start.)"
+    )
+    assert 'under `if __name__ == "__main__":`' in last
+
+
 def test_a_value_that_cannot_travel_to_its_reader_ends_the_run():
     """A lock is found out by its copy; what is handed over as it is, or copies well, is found out by nobody."""
     with (

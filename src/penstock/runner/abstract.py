@@ -274,7 +274,7 @@ class AbstractRunner:
 
     def _log_resume(self, pipeline: PipelineLike, catalog: CatalogLike, finished: set[str]) -> None:
         if not finished:
-            self._log.warning("No nodes ran: run the pipeline again from its beginning")
+            self._log.warning("No nodes ran: repeat the run as it was")
             return
         names = resume_nodes(pipeline, catalog, finished)
         if names:

@@ -61,7 +61,9 @@ def check_can_be_sent(pipeline: PipelineLike, catalog: CatalogLike, hooks: Hooks
     things |= {
         f"dataset {name!r}": dataset for name, dataset in datasets.items() if not _is_elsewhere(dataset)
     }
-    things |= {f"hook plugin {name!r}": plugin for name, plugin in hooks.plugins().items()}
+    things |= {
+        f"hook plugin {_plugin_name(name, plugin)}": plugin for name, plugin in hooks.plugins().items()
+    }
     # All at once is much the fastest, since what they share is pickled once; only a failure is looked into.
     if why_not_sendable(list(things.values())) is None and not any(map(_is_single_process, things.values())):
         return
@@ -73,6 +75,11 @@ def _sent(dataset: DatasetLike | None) -> DatasetLike | None:
     """What of a dataset has to be sendable; a cache stays here, and Kedro's marks its dataset as for one process only."""
     inner: DatasetLike | None = wrapped(dataset) if is_cached(dataset) else dataset
     return inner
+
+
+def _plugin_name(name: str, plugin: object) -> str:
+    """The name under which it was registered, or that of its class: pluggy calls it by a number then."""
+    return type(plugin).__qualname__ if name == str(id(plugin)) else repr(name)
 
 
 def _is_single_process(thing: object) -> bool:

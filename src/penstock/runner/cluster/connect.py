@@ -210,7 +210,13 @@ def _local(arguments: Mapping[str, Any]) -> LocalCluster:
     address = arguments.get("dashboard_address", port)
     if isinstance(address, int) or str(address).lstrip(":").isdigit():
         address = f"127.0.0.1:{str(address).lstrip(':')}"
-    return LocalCluster(**{**_secured(arguments), "dashboard_address": address})
+    try:
+        return LocalCluster(**{**_secured(arguments), "dashboard_address": address})
+    except RuntimeError as error:
+        raise ClusterError(
+            f"A local cluster could not be started ({error}); what its workers say is shown above. A script that starts one puts "
+            'what starts the run under `if __name__ == "__main__":`, since each worker runs the script again'
+        ) from error
 
 
 def _of_configuration(wanted: Configured) -> Cluster:
