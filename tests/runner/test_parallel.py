@@ -147,6 +147,44 @@ except KeyboardInterrupt:
     assert not (tmp_path / "ended").exists()
 
 
+def test_ctrl_c_after_a_failure_ends_what_still_runs(script, tmp_path):
+    """A run that has failed waits for its other nodes; who will not wait for them does not want what they save."""
+    process = script(
+        f"""
+import os, time
+from pathlib import Path
+from penstock import DataCatalog, ParallelRunner, node
+from penstock.pipeline import pipeline
+folder = Path({str(tmp_path)!r})
+def slow():
+    (folder / "pid").write_text(str(os.getpid()))
+    time.sleep(6)
+    (folder / "ended").touch()
+def bad():
+    while not (folder / "pid").exists():
+        time.sleep(0.05)
+    (folder / "failed").touch()
+    raise ValueError
+try:
+    ParallelRunner(2).run(pipeline([node(slow, None, "a", name="slow"), node(bad, None, "b", name="bad")]), DataCatalog())
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+time.sleep(7)
+"""
+    )
+    until = time.time() + 60
+    while not (tmp_path / "failed").exists() and time.time() < until:
+        time.sleep(0.05)
+    # Until the driver has heard of it.
+    time.sleep(1.0)
+
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=60)
+
+    assert out == "interrupted\n", errors
+    assert not (tmp_path / "ended").exists()
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_fork_of_the_driver_starts_workers_of_its_own(script):
     """Web servers and task queues fork after the application is loaded; the parent's workers do not answer the child."""

@@ -76,9 +76,16 @@ class Lease:
         """The tasks that have not come back with a result, in words."""
         return sorted(map(told, self._key_by_task.values()))
 
-    def wait(self) -> None:
-        """Return when none of the tasks runs any more."""
-        wait(list(self._key_by_task))
+    @contextlib.contextmanager
+    def finished(self) -> Iterator[None]:
+        """Is left when none of the tasks runs any more, unless the pool broke or this process was interrupted."""
+        try:
+            yield
+        except BrokenExecutor:
+            raise
+        except Exception:
+            wait(list(self._key_by_task))
+            raise
 
 
 @contextlib.contextmanager
@@ -95,7 +102,9 @@ def leased(max_workers: int, setup: Callable[[], None] | None = None) -> Iterato
     pool = _take(max_workers, setup)
     lease = Lease(pool.executor, max_workers)
     try:
-        yield lease
+        # When the run has ended, nothing of it goes on; who interrupts the wait for it ends it, too.
+        with lease.finished():
+            yield lease
         _keep(pool)
     except BrokenExecutor as error:
         pool.executor.shutdown(kill_workers=True)
@@ -104,8 +113,6 @@ def leased(max_workers: int, setup: Callable[[], None] | None = None) -> Iterato
             f"the worker process died ({_first_line(error)}); it may have been killed for want of memory",
         ) from error
     except Exception:
-        # The tasks that still run are waited for: when the run has ended, nothing of it goes on.
-        lease.wait()
         _keep(pool)
         raise
     except BaseException:
