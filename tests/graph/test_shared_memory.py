@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import operator
 import os
 import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 from pathlib import Path
 
 import pytest
@@ -201,6 +203,75 @@ def test_a_task_reaches_the_worker_and_its_result_the_driver():
         assert again["y"] is data["y"]
         assert isinstance(handle, Handle)
         assert (handle.open() == LARGE + 1).all()
+
+
+def read(worker, driver, *handles):
+    """The inputs of a task that reads these."""
+    _, data = worker.loads(driver.dumps((len, dict(enumerate(handles)))))
+    return list(data.values())
+
+
+def test_inputs_that_one_task_reads_are_opened_once_however_many():
+    """Every node of a wide table reads the same dozen inputs, and each may take seconds to open."""
+    with new_room() as room:
+        driver, worker = DriverEnd(room), shared_memory.WorkerEnd(room)
+        inputs = [driver.shared([number]) for number in range(3 * shared_memory.KEPT_VALUES)]
+
+        first, again = read(worker, driver, *inputs), read(worker, driver, *inputs)
+
+        assert all(map(operator.is_, first, again))
+
+
+def test_an_input_that_each_task_reads_stays_open():
+    """Hooks are such an input: what they remember of a run they remember in each worker."""
+    with new_room() as room:
+        driver, worker = DriverEnd(room), shared_memory.WorkerEnd(room)
+        hooks = driver.shared(["hooks"])
+        others = [driver.shared([number]) for number in range(3 * shared_memory.KEPT_VALUES)]
+
+        opened = [read(worker, driver, hooks, other)[0] for other in others]
+        first, last = (read(worker, driver, hooks, each)[1] for each in (others[0], others[-1]))
+
+        assert all(each is opened[0] for each in opened)
+        assert (first, last) == ([0], [len(others) - 1])
+
+
+def test_few_of_the_inputs_that_are_read_no_more_stay_open():
+    """A worker would have all inputs in memory when the last node runs."""
+    with new_room() as room:
+        driver, worker = DriverEnd(room), shared_memory.WorkerEnd(room)
+        opened = [
+            weakref.ref(read(worker, driver, driver.shared({number}))[0])
+            for number in range(3 * shared_memory.KEPT_VALUES)
+        ]
+
+        assert sum(each() is not None for each in opened) == shared_memory.KEPT_VALUES
+
+
+def test_what_was_opened_is_let_go_with_the_run():
+    with new_room() as room:
+        driver, worker = DriverEnd(room), shared_memory.WorkerEnd(room)
+        inputs = [driver.shared({1}), driver.shared(LARGE)]
+        opened = weakref.ref(read(worker, driver, *inputs)[0])
+        shared_memory.let_go_when_over()
+        during = opened()
+
+    shared_memory.let_go_when_over()
+
+    assert during == {1}
+    del during
+    assert opened() is None
+
+
+def test_what_was_opened_is_let_go_by_the_next_run():
+    """Another run may begin before the worker has seen that the last one is over."""
+    with new_room() as room, new_room() as next_room:
+        driver, worker = DriverEnd(room), shared_memory.WorkerEnd(room)
+        opened = weakref.ref(read(worker, driver, driver.shared({1}))[0])
+
+        read(shared_memory.WorkerEnd(next_room), DriverEnd(next_room))
+
+        assert opened() is None
 
 
 def test_a_result_that_cannot_be_pickled_is_said_to_be_so():

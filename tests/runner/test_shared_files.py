@@ -156,6 +156,40 @@ def another_driver(tmp_path):
     process.communicate(timeout=PATIENCE_SECONDS)
 
 
+@pytest.fixture
+def array():
+    """Large data that is not copied when it is opened."""
+    return pytest.importorskip("numpy", reason="large buffers are numpy's").zeros(LARGE, "uint8")
+
+
+def mapped_by(pid):
+    """Which files of runs a process holds mapped, be they removed or not: their memory is not free."""
+    return [line for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if "/penstock-" in line]
+
+
+def test_a_free_input_does_not_outlive_the_run_in_the_workers(array):
+    """A worker is kept for half a minute; `/dev/shm` would be full of inputs after a few runs in a notebook."""
+    nodes = pipeline([node(lambda block: (os.getpid(), len(block)), "block", "seen", name="see")])
+
+    pid, length = ParallelRunner(1).run(nodes, DataCatalog({"block": array}))["seen"].load()
+
+    assert length == LARGE
+    wait_for(lambda: not mapped_by(pid))
+
+
+def test_a_free_input_is_let_go_by_the_next_run(array):
+    """Runs that follow one another at once leave no time to tidy up in between."""
+
+    def see(block):
+        return len(mapped_by(os.getpid()))
+
+    nodes = pipeline([node(see, "block", "mapped", name="see")])
+
+    counts = [ParallelRunner(1).run(nodes, DataCatalog({"block": array}))["mapped"].load() for _ in range(4)]
+
+    assert counts == [1] * 4
+
+
 def run_something(runner):
     runner.run(pipeline([node(make, None, "block", name="make")]), DataCatalog())
 

@@ -224,12 +224,15 @@ class WorkerEnd:
     def loads(self, dumped: bytes) -> Any:
         """A task with its inputs."""
         take_news()
+        stay = _stay_in(self.room)
         task, handle_by_key = pickle.loads(dumped)
         work = getattr(task, "func", task)
         self._work = work
         if self._logs and hasattr(work, "node"):
             work_for(self._logs, work)
-        return task, {key: _seen_by(work, handle) for key, handle in handle_by_key.items()}
+        data = {key: _seen_by(work, handle, stay) for key, handle in handle_by_key.items()}
+        stay.keep(max(KEPT_VALUES, len(data)))
+        return task, data
 
     def dumps(self, result_and_origin: Any) -> bytes:
         """A result as a handle, with the news; an exception, which stands before its traceback, as it is."""
@@ -250,24 +253,65 @@ class WorkerEnd:
 
 
 KEPT_VALUES = 8
-_opened_values: OrderedDict[str, Data] = OrderedDict()
+"""How many values of the driver a worker keeps open, or as many as its last task has read, if that is more."""
 
 
-def _seen_by(work: Any, handle: Handle) -> Data:
+class _Stay:
+    """What a worker has of the run that it works for.
+
+    Args:
+        room: The run's.
+    """
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        self._opened: OrderedDict[str, Data] = OrderedDict()
+        self._file = ""
+
+    def opened(self, handle: Handle) -> Data:
+        """The value of the driver, opened once."""
+        if handle.token in self._opened:
+            self._opened.move_to_end(handle.token)
+        else:
+            self._opened[handle.token] = handle.open()
+            self._file = self._file or handle.path
+        return self._opened[handle.token]
+
+    def keep(self, number: int) -> None:
+        """Let go of all but so many of the opened values: of those that were not read for longest."""
+        while len(self._opened) > number:
+            self._opened.popitem(last=False)
+
+    def let_go_when_over(self) -> None:
+        """Let go of all, if the run is over: until then, a file of the driver stays."""
+        if self._file and not Path(self._file).exists():
+            self._opened.clear()
+
+
+_stay: _Stay | None = None
+
+
+def _stay_in(room: Room) -> _Stay:
+    """That of the run of this room; what was opened for another run is let go."""
+    global _stay  # noqa: PLW0603 - a process works for one run at a time
+    if _stay is None or _stay.room.name != room.name:
+        _stay = _Stay(room)
+    return _stay
+
+
+def let_go_when_over() -> None:
+    """Let go of what this worker has opened for a run that is over: its memory is free only then."""
+    if _stay is not None:
+        _stay.let_go_when_over()
+
+
+def _seen_by(work: Any, handle: Handle, stay: _Stay) -> Data:
     """What a task gets of an input: nothing, if it does not look; one that only picks passes the handle on."""
     if handle.token:
-        return _opened(handle)
+        return stay.opened(handle)
     if not getattr(work, "reads", True):
         return None
     return handle.parts if isinstance(work, Pick) else handle.open()
-
-
-def _opened(handle: Handle) -> Data:
-    if handle.token not in _opened_values:
-        _opened_values[handle.token] = handle.open()
-        if len(_opened_values) > KEPT_VALUES:
-            _opened_values.popitem(last=False)
-    return _opened_values[handle.token]
 
 
 def _spans(sizes: list[int]) -> Iterator[tuple[int, int]]:

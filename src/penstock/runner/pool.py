@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.errors import NodeError
 from penstock.graph.keys import told
-from penstock.graph.shared_memory import remove_rooms_of
+from penstock.graph.shared_memory import let_go_when_over, remove_rooms_of
 
 if TYPE_CHECKING:
     import loky
@@ -26,7 +26,7 @@ IDLE_SECONDS = 30.0
 """How long an idle worker waits for another run before it goes."""
 
 WATCH_SECONDS = 0.5
-"""How soon a worker notices that the driver is gone."""
+"""How soon a worker notices that a run is over, or that the driver is gone."""
 
 
 @dataclass(frozen=True)
@@ -146,15 +146,19 @@ def _take(max_workers: int, setup: Callable[[], None] | None) -> _Pool:
 
 def _begin(driver: int, setup: Callable[[], None] | None) -> None:
     """The first thing that a worker does."""
-    threading.Thread(target=_end_with, args=(driver,), daemon=True, name="penstock-watch").start()
+    threading.Thread(target=_watch, args=(driver,), daemon=True, name="penstock-watch").start()
     if setup is not None:
         setup()
 
 
-def _end_with(driver: int) -> None:
-    """End this worker when the driver was killed: nobody waits for what it does, and nobody else cleans up after it."""
+def _watch(driver: int) -> None:
+    """Let go of what belongs to runs that are over, and end this worker when the driver was killed.
+
+    Then nobody waits for what it does, and nobody else cleans up after it.
+    """
     while os.getppid() == driver:
         time.sleep(WATCH_SECONDS)
+        let_go_when_over()
     remove_rooms_of(driver)
     os._exit(1)
 
