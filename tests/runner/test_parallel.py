@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -209,6 +210,82 @@ child.kill()
     out, errors = process.communicate(timeout=90)
 
     assert out.split() == ["2", "2", "0"], errors
+
+
+def in_a_process(runner, function):
+    """What a node of this function makes, and the process that it ran in."""
+    nodes = pipeline([node(lambda: (function(), os.getpid()), None, "made", name="make")])
+    return runner.run(nodes, DataCatalog())["made"].load()
+
+
+def test_kept_workers_have_the_environment_of_the_run(monkeypatch):
+    """What the driver has set or removed since they were started; and still what they were started with besides."""
+    names = ("RUN_SETTING", "RUN_REMOVED", "PYTHONHASHSEED")
+    monkeypatch.delenv("PYTHONHASHSEED", raising=False)
+    monkeypatch.setenv("RUN_REMOVED", "before")
+    runner = ParallelRunner(1)
+
+    def see():
+        return [os.environ.get(name) for name in names]
+
+    first, pid = in_a_process(runner, see)
+    monkeypatch.setenv("RUN_SETTING", "set")
+    monkeypatch.delenv("RUN_REMOVED")
+    second, second_pid = in_a_process(runner, see)
+    monkeypatch.setenv("PYTHONHASHSEED", "5")
+    third, _ = in_a_process(runner, see)
+    monkeypatch.delenv("PYTHONHASHSEED")
+    fourth, fourth_pid = in_a_process(runner, see)
+
+    assert first == [None, "before", "0"]
+    assert second == ["set", None, "0"]
+    assert third == ["set", None, "5"]
+    assert fourth == second
+    assert pid == second_pid == fourth_pid
+
+
+def test_kept_workers_work_in_the_folder_of_the_run(tmp_path, monkeypatch):
+    """A dataset of a relative path was saved where the driver had been before."""
+    runner = ParallelRunner(1)
+    _, pid = in_a_process(runner, os.getcwd)
+    monkeypatch.chdir(tmp_path)
+
+    folder, second_pid = in_a_process(runner, os.getcwd)
+
+    assert Path(folder) == tmp_path
+    assert pid == second_pid
+
+
+class WithFolders(ParallelRunner):
+    """Its workers find modules in folders of their own, as in a Kedro project."""
+
+    def worker_setup(self):
+        return add_folders
+
+
+def add_folders():
+    sys.path.insert(0, "/workers/first")
+    sys.path.append("/workers/last")
+
+
+def test_kept_workers_find_modules_where_the_driver_does(tmp_path, monkeypatch):
+    """And where they have been told to look when they were started."""
+    runner = WithFolders(1)
+    before = [entry or str(Path.cwd()) for entry in sys.path]
+
+    def find(name):
+        return importlib.import_module(name).word if name else "", sys.path.copy()
+
+    monkeypatch.setattr(sys, "path", ["/gone", *before])
+    (_, first), pid = in_a_process(runner, lambda: find(""))
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *before])
+    (tmp_path / "later_for_penstock.py").write_text("word = 'found'\n")
+    (word, second), second_pid = in_a_process(runner, lambda: find("later_for_penstock"))
+
+    assert first == ["/workers/first", "/gone", *before, "/workers/last"]
+    assert second == ["/workers/first", str(tmp_path), *before, "/workers/last"]
+    assert word == "found"
+    assert pid == second_pid
 
 
 def test_large_data_is_not_taken_for_a_leak(runner):

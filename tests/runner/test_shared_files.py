@@ -37,7 +37,8 @@ def rooms_of(pid):
 
 
 def files_of(pid):
-    return [path for room in rooms_of(pid) for path in room.iterdir()]
+    """The files of values."""
+    return [path for room in rooms_of(pid) for path in room.iterdir() if path.name != "surroundings"]
 
 
 def make(*_):

@@ -34,6 +34,7 @@ from penstock.graph.compact import reduced
 from penstock.graph.failures import carried
 from penstock.graph.handover import Event, Listener, take_news
 from penstock.graph.log_files import Hearing, has_spoken, work_for
+from penstock.graph.surroundings import Surroundings, follow
 from penstock.graph.work import Pick, Several
 from penstock.sending import pickled, pickled_apart
 
@@ -50,6 +51,7 @@ ROOM_TO_LEAVE = 16 * 1024 * 1024
 """Bytes of memory that are left free in `/dev/shm`; a value that does not fit goes to a temporary folder on disk."""
 
 _PREFIX = "penstock-"
+_SURROUNDINGS = "surroundings"
 
 
 @dataclass
@@ -106,19 +108,18 @@ class Room:
             return self._written(parts)
         return Handle(pickled(data) if buffers else data_bytes)
 
-    def _written(self, parts: list[memoryview]) -> Handle:
+    def _written(self, parts: list[memoryview], name: str = "") -> Handle:
+        name = name or secrets.token_hex(8)
         spans = list(_spans([part.nbytes for part in parts]))
         for base in _memory_folders():
             # Another worker may take the room that is seen here: then this value goes to disk as well.
             with contextlib.suppress(OSError):
                 if _free(base) > sum(spans[-1]) + ROOM_TO_LEAVE:
-                    return self._in(base, parts, spans)
-        return self._in(Path(tempfile.gettempdir()), parts, spans)
+                    return self._in(base / self.name / name, parts, spans)
+        return self._in(Path(tempfile.gettempdir(), self.name, name), parts, spans)
 
-    def _in(self, base: Path, parts: list[memoryview], spans: list[tuple[int, int]]) -> Handle:
-        folder = base / self.name
-        folder.mkdir(mode=0o700, exist_ok=True)
-        path = folder / secrets.token_hex(8)
+    def _in(self, path: Path, parts: list[memoryview], spans: list[tuple[int, int]]) -> Handle:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         try:
             with path.open("xb") as file:
                 for part, (start, _) in zip(parts, spans, strict=True):
@@ -135,6 +136,21 @@ class Room:
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder / "logs"
 
+    def furnish(self) -> None:
+        """Write down what surrounds the driver: in memory if there is room, since environments have secrets in them."""
+        self._written([memoryview(pickle.dumps(Surroundings.here()))], _SURROUNDINGS)
+
+    def enter(self) -> None:
+        """Have in this worker what surrounds the driver; as it is, if somebody has tidied up meanwhile.
+
+        Raises:
+            OSError: The driver's working directory is gone.
+        """
+        for path in [base / self.name / _SURROUNDINGS for base in _all_folders()]:
+            if path.exists():
+                follow(pickle.loads(path.read_bytes()))
+                break
+
     def remove(self) -> None:
         """Remove the folders with all that is left in them."""
         for base in _all_folders():
@@ -147,6 +163,7 @@ def new_room() -> Iterator[Room]:
     _remove_orphans()
     room = Room(f"{_PREFIX}{_machine()}-{os.getpid()}-{secrets.token_hex(8)}")
     try:
+        room.furnish()
         yield room
     finally:
         room.remove()
@@ -292,9 +309,10 @@ _stay: _Stay | None = None
 
 
 def _stay_in(room: Room) -> _Stay:
-    """That of the run of this room; what was opened for another run is let go."""
+    """That of the run of this room, which begins by entering it; what was opened for another run is let go."""
     global _stay  # noqa: PLW0603 - a process works for one run at a time
     if _stay is None or _stay.room.name != room.name:
+        room.enter()
         _stay = _Stay(room)
     return _stay
 

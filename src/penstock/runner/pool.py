@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.errors import NodeError
 from penstock.graph.keys import told
 from penstock.graph.shared_memory import let_go_when_over, remove_rooms_of
+from penstock.graph.surroundings import AtStart, Surroundings, begin
 
 if TYPE_CHECKING:
     import loky
@@ -139,13 +140,14 @@ def _take(max_workers: int, setup: Callable[[], None] | None) -> _Pool:
         timeout=IDLE_SECONDS,
         env=_environment(),
         initializer=_begin,
-        initargs=(os.getpid(), setup),
+        initargs=(os.getpid(), AtStart(), setup),
     )
     return _Pool(executor, setup, os.getpid())
 
 
-def _begin(driver: int, setup: Callable[[], None] | None) -> None:
+def _begin(driver: int, surroundings: Surroundings, setup: Callable[[], None] | None) -> None:
     """The first thing that a worker does."""
+    begin(surroundings)
     threading.Thread(target=_watch, args=(driver,), daemon=True, name="penstock-watch").start()
     if setup is not None:
         setup()
