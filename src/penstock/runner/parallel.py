@@ -25,7 +25,7 @@ class ParallelRunner(AbstractRunner):
 
     Nodes, datasets and plugins are pickled with cloudpickle, so lambdas, closures and what was typed in a notebook run. A
     script needs no `__main__` guard. Values go from process to process through shared memory and not through this one. The
-    processes are kept for the next run for half a minute.
+    processes are kept for the next run for half a minute, unless the file of a module that is loaded here was changed.
 
     Args:
         max_workers: Processes; by default one a processor. No more are used than nodes can run at once.

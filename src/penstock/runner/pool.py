@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from penstock.errors import NodeError
 from penstock.graph.keys import told
 from penstock.graph.shared_memory import let_go_when_over, remove_rooms_of
 from penstock.graph.surroundings import AtStart, Surroundings, begin
+from penstock.runner import sources
 
 if TYPE_CHECKING:
     import loky
@@ -38,11 +39,17 @@ class _Pool:
     setup: Callable[[], None] | None
     owner: int
     """The process that started them: a fork of it cannot use them."""
+    changes: dict[str, int] = field(default_factory=dict)
+    """When each source file was changed last, as far as it had been loaded when a run began."""
 
     def serves(self, max_workers: int, setup: Callable[[], None] | None) -> bool:
         """Whether they can be used here."""
         enough: bool = self.executor._max_workers >= max_workers
         return enough and self.owner == os.getpid() and self.setup == setup
+
+    def is_outdated(self, changes: dict[str, int]) -> bool:
+        """Whether they may have a module as it was before its file was changed."""
+        return any(self.changes.get(path, time) != time for path, time in changes.items())
 
 
 _idle: list[_Pool] = []
@@ -122,14 +129,27 @@ def leased(max_workers: int, setup: Callable[[], None] | None = None) -> Iterato
 
 
 def _take(max_workers: int, setup: Callable[[], None] | None) -> _Pool:
+    changes = sources.changes()
+    pool = _found(max_workers, setup, changes) or _started(max_workers, setup)
+    pool.changes.update(changes)
+    return pool
+
+
+def _found(max_workers: int, setup: Callable[[], None] | None, changes: dict[str, int]) -> _Pool | None:
     with _idle_lock:
         # Without those of which a worker was killed since the last run.
         _idle[:] = [pool for pool in _idle if not pool.executor._flags.broken]
+        for pool in [pool for pool in _idle if pool.owner == os.getpid() and pool.is_outdated(changes)]:
+            _idle.remove(pool)
+            pool.executor.shutdown(wait=False)
         # The one that was used last, so that the others may go when they have been idle for long.
         found = next((pool for pool in reversed(_idle) if pool.serves(max_workers, setup)), None)
         if found is not None:
             _idle.remove(found)
-            return found
+        return found
+
+
+def _started(max_workers: int, setup: Callable[[], None] | None) -> _Pool:
     # Here and not above: it takes a fifth of `import penstock`, and most runs do without.
     import loky  # noqa: PLC0415
 
