@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import operator
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from penstock.errors import CannotSendError
 from penstock.graph import shared_memory
 from penstock.graph.failures import CarriedError
 from penstock.graph.shared_memory import INLINE_BYTES, DriverEnd, Handle, new_room
+from penstock.graph.surroundings import Surroundings
 
 np = pytest.importorskip("numpy", reason="large buffers are numpy's")
 
@@ -283,3 +285,13 @@ def test_a_result_that_cannot_be_pickled_is_said_to_be_so():
             worker.dumps((threading.Lock(), os.getpid()))
 
     assert CannotSendError.__name__ in str(caught.value)
+
+
+def test_what_is_written_down_of_an_environment_is_what_has_changed(monkeypatch):
+    """It may have secrets in it, which files need not have."""
+    monkeypatch.setenv("RIVER", "Aare")
+
+    written = pickle.dumps(Surroundings.here())
+
+    assert b"Aare" in written
+    assert os.environ["PATH"].encode() not in written

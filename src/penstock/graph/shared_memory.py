@@ -137,7 +137,7 @@ class Room:
         return folder / "logs"
 
     def furnish(self) -> None:
-        """Write down what surrounds the driver: in memory if there is room, since environments have secrets in them."""
+        """Write down what surrounds the driver."""
         self._written([memoryview(pickle.dumps(Surroundings.here()))], _SURROUNDINGS)
 
     def enter(self) -> None:

@@ -11,6 +11,9 @@ import sys
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
+FIRST_ENVIRONMENT = dict(os.environ)
+"""The environment as it was when this was imported; what is written down of it later is what has changed since: it has secrets."""
+
 
 @dataclass(frozen=True)
 class Surroundings:
@@ -18,7 +21,8 @@ class Surroundings:
 
     folder: str
     """The working directory; empty if it was removed."""
-    environment: dict[str, str]
+    changed: dict[str, str | None]
+    """What the environment has now, where that is something else than it was at first; None for what is gone."""
     path: list[str]
     """`sys.path`, with the name of the working directory where that stands for it."""
 
@@ -28,26 +32,36 @@ class Surroundings:
         folder = ""
         with contextlib.suppress(OSError):
             folder = os.getcwd()  # noqa: PTH109 - a name is wanted
-        return cls(folder, dict(os.environ), [entry or folder for entry in sys.path])
+        names = FIRST_ENVIRONMENT.keys() | os.environ.keys()
+        changed = {
+            name: now for name in names if (now := os.environ.get(name)) != FIRST_ENVIRONMENT.get(name)
+        }
+        return cls(folder, changed, [entry or folder for entry in sys.path])
+
+    def environment(self, first: dict[str, str]) -> dict[str, str]:
+        """All of it, if it was this at first."""
+        return {name: value for name, value in {**first, **self.changed}.items() if value is not None}
 
 
 class AtStart:
     """Stands for what surrounds the driver when a worker is started: it is pickled then, and arrives as that."""
 
-    def __reduce__(self) -> tuple[type[Surroundings], tuple[str, dict[str, str], list[str]]]:
+    def __reduce__(self) -> tuple[type[Surroundings], tuple[str, dict[str, str | None], list[str]]]:
         here = Surroundings.here()
-        return Surroundings, (here.folder, here.environment, here.path)
+        return Surroundings, (here.folder, here.changed, here.path)
 
 
 class _Follower:
     """A worker, which changes what the driver has changed, and leaves alone what it has of its own.
 
     Args:
+        first: The driver's environment at first.
         driver: What the worker was started with.
     """
 
-    def __init__(self, driver: Surroundings) -> None:
-        self._own = dict(os.environ.items() - driver.environment.items())
+    def __init__(self, first: dict[str, str], driver: Surroundings) -> None:
+        self._first = first
+        self._own = dict(os.environ.items() - driver.environment(first).items())
         self._last = replace(driver, path=sys.path.copy())
         self.follow(driver)
 
@@ -59,7 +73,7 @@ class _Follower:
         """
         if driver.folder:
             os.chdir(driver.folder)
-        last, now = ({**self._own, **each.environment} for each in (self._last, driver))
+        last, now = ({**self._own, **each.environment(self._first)} for each in (self._last, driver))
         for name in last.keys() - now.keys():
             os.environ.pop(name, None)
         os.environ.update(now.items() - last.items())
@@ -79,10 +93,15 @@ def _merged(path: list[str], last: list[str]) -> list[str]:
 _follower: _Follower | None = None
 
 
-def begin(driver: Surroundings) -> None:
-    """From now on this process is a worker, which was started with these surroundings."""
+def begin(first: dict[str, str], driver: Surroundings) -> None:
+    """From now on this process is a worker, which was started with these surroundings.
+
+    Args:
+        first: The driver's environment at first.
+        driver: What surrounds the driver now.
+    """
     global _follower  # noqa: PLW0603 - a process has one driver
-    _follower = _Follower(driver)
+    _follower = _Follower(first, driver)
 
 
 def follow(driver: Surroundings) -> None:

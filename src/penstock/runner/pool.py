@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.errors import NodeError
 from penstock.graph.keys import told
 from penstock.graph.shared_memory import let_go_when_over, remove_rooms_of
-from penstock.graph.surroundings import AtStart, Surroundings, begin
+from penstock.graph.surroundings import FIRST_ENVIRONMENT, AtStart, Surroundings, begin
 from penstock.runner import sources
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def leased(max_workers: int, setup: Callable[[], None] | None = None) -> Iterato
     except BrokenExecutor as error:
         pool.executor.shutdown(kill_workers=True)
         raise NodeError(
-            f"one of {', '.join(lease.unfinished())}",
+            " or ".join(lease.unfinished()),
             f"the worker process died ({_first_line(error)}); it may have been killed for want of memory",
         ) from error
     except Exception:
@@ -160,14 +160,16 @@ def _started(max_workers: int, setup: Callable[[], None] | None) -> _Pool:
         timeout=IDLE_SECONDS,
         env=_environment(),
         initializer=_begin,
-        initargs=(os.getpid(), AtStart(), setup),
+        initargs=(os.getpid(), FIRST_ENVIRONMENT, AtStart(), setup),
     )
     return _Pool(executor, setup, os.getpid())
 
 
-def _begin(driver: int, surroundings: Surroundings, setup: Callable[[], None] | None) -> None:
+def _begin(
+    driver: int, first: dict[str, str], surroundings: Surroundings, setup: Callable[[], None] | None
+) -> None:
     """The first thing that a worker does."""
-    begin(surroundings)
+    begin(first, surroundings)
     threading.Thread(target=_watch, args=(driver,), daemon=True, name="penstock-watch").start()
     if setup is not None:
         setup()
