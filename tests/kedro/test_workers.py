@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -35,6 +36,18 @@ def test_a_worker_that_has_run_the_project_before_runs_the_code_as_it_is_now(clu
     cluster.run(project)
 
     assert (before, end(project)) == (30, 2 * (10 * 2 * 6 + 3))
+
+
+def test_a_cluster_is_left_as_it_was(cluster, project):
+    from distributed import Client  # noqa: PLC0415 - only the tests of clusters wait for this import
+
+    cluster.run(project)
+
+    assert end(project) == 30
+    with Client(cluster.address, set_as_default=False) as client:
+        plugins = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.worker_plugins))
+        on_workers = client.run(lambda dask_worker: list(dask_worker.plugins)).values()
+    assert not [name for name in (*plugins, *itertools.chain(*on_workers)) if "penstock" in name]
 
 
 def test_workers_that_do_not_see_the_projects_folder_get_its_source(cluster, project):

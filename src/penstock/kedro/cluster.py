@@ -10,7 +10,7 @@ import dask
 from penstock import runner
 from penstock.kedro.project import Project, current_project
 from penstock.kedro.runners import InSession
-from penstock.runner.cluster.prepare import prepare
+from penstock.runner.cluster.prepare import prepared
 
 _QUIET_WORKERS = {"distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "warning"}
 
@@ -27,9 +27,9 @@ class DaskRunner(InSession, runner.DaskRunner):
 
     def _connected_in(self, project: Project, stack: contextlib.ExitStack) -> tuple[Any, bool]:
         # Dask tells of every step of a cluster, and where Kedro has set up logging first, through the project's handlers.
-        hushed = project.hush("distributed")
+        hushed = stack.enter_context(project.hushed("distributed"))
         with dask.config.set(_QUIET_WORKERS if hushed else {}):
             client, is_temporary = super()._connected(stack)
         sent = project if is_temporary else project.with_archive()
-        prepare(client, f"penstock-{project.package}", sent, sent.make_importable)
+        stack.enter_context(prepared(client, sent, sent.make_importable, is_ours=is_temporary))
         return client, is_temporary

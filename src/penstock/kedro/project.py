@@ -7,6 +7,7 @@ be the same code: a worker of a cluster outlives many a change to the project.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import hashlib
 import importlib
 import importlib.util
@@ -97,16 +98,22 @@ class Project:
             self._configure_logging()
             _entered[self.package] = self.fingerprint
 
-    def hush(self, name: str) -> bool:
-        """Let a package tell only what is wrong here, unless the project's logging says how much it tells.
+    @contextlib.contextmanager
+    def hushed(self, name: str) -> Iterator[bool]:
+        """While this is open, a package tells only what is wrong here, unless the project's logging says how much it tells.
 
-        Returns:
-            Whether the project leaves it to us.
+        Gives whether the project leaves it to us.
         """
-        if name in self.logging.get("loggers", {}):
-            return False
-        logging.getLogger(name).setLevel(logging.WARNING)
-        return True
+        is_ours = name not in self.logging.get("loggers", {})
+        logger = logging.getLogger(name)
+        before = logger.level
+        if is_ours:
+            logger.setLevel(logging.WARNING)
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                logger.setLevel(before)
 
     def make_importable(self) -> None:
         """Have the package found in its source, in place of an older one."""

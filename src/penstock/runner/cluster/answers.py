@@ -36,6 +36,12 @@ async def tell(scheduler: Any, message: Mapping[str, Any]) -> None:
     await _asked(scheduler, message, TELL_SECONDS)
 
 
+async def withdraw(name: str, dask_scheduler: Any) -> None:
+    """Remove a plugin from the workers, on the scheduler."""
+    dask_scheduler.worker_plugins.pop(name, None)
+    await tell(dask_scheduler, {"op": "plugin-remove", "name": name})
+
+
 async def _ask(message: Mapping[str, Any], seconds: float, dask_scheduler: Any) -> dict[str, Any]:
     asked = await _asked(dask_scheduler, message, seconds)
     return {address: task.result().get(address) if task.done() else None for address, task in asked.items()}

@@ -23,7 +23,7 @@ from distributed.protocol.pickle import dumps, loads
 from penstock.graph import said
 from penstock.graph.capture import Channel, catch, let_go
 from penstock.graph.work import Work
-from penstock.runner.cluster.answers import tell
+from penstock.runner.cluster.answers import tell, withdraw
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -185,8 +185,7 @@ async def _add(name: str, plugin: bytes, leaver: bytes | None, dask_scheduler: A
 
 async def _remove(name: str, dask_scheduler: Any) -> None:
     dask_scheduler.plugins.pop(name, None)
-    dask_scheduler.worker_plugins.pop(name, None)
-    await tell(dask_scheduler, {"op": "plugin-remove", "name": name})
+    await withdraw(name, dask_scheduler)
 
 
 class _Leaver(SchedulerPlugin):  # type: ignore[misc]  # distributed ships no types

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import secrets
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from distributed.diagnostics.plugin import WorkerPlugin
 
+from penstock.runner.cluster.answers import withdraw
 from penstock.runner.cluster.waiting import saying
 
 if TYPE_CHECKING:
     from distributed import Client
 
 
-def prepare(
-    client: Client, name: str, on_workers: Callable[[], None], on_scheduler: Callable[[], None]
-) -> None:
-    """Return when the scheduler and all workers have called what they are given; workers that come later will, first of all.
+@contextlib.contextmanager
+def prepared(
+    client: Client, on_workers: Callable[[], None], on_scheduler: Callable[[], None], *, is_ours: bool
+) -> Iterator[None]:
+    """The scheduler and all workers have called what they are given; workers that come while this is open will, first of all.
 
     Args:
         client: Of the cluster.
-        name: What is prepared; it replaces an earlier preparation of that name.
         on_workers: Called on each worker.
         on_scheduler: Called on the scheduler, which unpickles graphs.
+        is_ours: The cluster ends with the run, and need not be left as it was.
 
     Raises:
         Exception: What one of them raised.
     """
+    name = f"penstock-prepared-{secrets.token_hex(8)}"
     client.run_on_scheduler(on_scheduler)
-    with saying("the workers to prepare themselves"):
-        client.register_plugin(_Preparation(on_workers), name=name)
+    try:
+        with saying("the workers to prepare themselves"):
+            client.register_plugin(_Preparation(on_workers), name=name)
+        yield
+    finally:
+        if client.status == "running" and not is_ours:
+            with contextlib.suppress(Exception):
+                client.run_on_scheduler(withdraw, name=name)
 
 
 class _Preparation(WorkerPlugin):  # type: ignore[misc]  # distributed ships no types
