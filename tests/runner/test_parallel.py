@@ -251,8 +251,7 @@ def test_a_module_that_was_not_edited_keeps_the_workers(runner, tmp_path, monkey
 
 def test_kept_workers_have_the_environment_of_the_run(monkeypatch):
     """What the driver has set or removed since they were started; and still what they were started with besides."""
-    names = ("RUN_SETTING", "RUN_REMOVED", "PYTHONHASHSEED")
-    monkeypatch.delenv("PYTHONHASHSEED", raising=False)
+    names = ("RUN_SETTING", "RUN_REMOVED", "LOKY_MAX_MEMORY_LEAK_SIZE")
     monkeypatch.setenv("RUN_REMOVED", "before")
     runner = ParallelRunner(1)
 
@@ -263,13 +262,13 @@ def test_kept_workers_have_the_environment_of_the_run(monkeypatch):
     monkeypatch.setenv("RUN_SETTING", "set")
     monkeypatch.delenv("RUN_REMOVED")
     second, second_pid = in_a_process(runner, see)
-    monkeypatch.setenv("PYTHONHASHSEED", "5")
+    monkeypatch.setenv("LOKY_MAX_MEMORY_LEAK_SIZE", "5")
     third, _ = in_a_process(runner, see)
-    monkeypatch.delenv("PYTHONHASHSEED")
+    monkeypatch.delenv("LOKY_MAX_MEMORY_LEAK_SIZE")
     fourth, fourth_pid = in_a_process(runner, see)
 
-    assert first == [None, "before", "0"]
-    assert second == ["set", None, "0"]
+    assert first == [None, "before", "1e18"]
+    assert second == ["set", None, "1e18"]
     assert third == ["set", None, "5"]
     assert fourth == second
     assert pid == second_pid == fourth_pid

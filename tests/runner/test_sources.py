@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-import time
 import types
 
 import dask
@@ -50,14 +49,3 @@ def test_a_module_that_is_loaded_when_it_is_used_stays_unused(monkeypatch):
     monkeypatch.setitem(sys.modules, "none_for_penstock", None)
 
     sources.changes()
-
-
-def test_a_look_at_the_files_costs_next_to_nothing():
-    """It is taken at each run, the shortest of which takes a few milliseconds."""
-    seconds = []
-    for _ in range(20):
-        begin = time.perf_counter()
-        sources.changes()
-        seconds.append(time.perf_counter() - begin)
-
-    assert min(seconds) < 0.005
