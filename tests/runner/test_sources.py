@@ -45,7 +45,14 @@ def test_a_module_that_is_loaded_when_it_is_used_stays_unused(monkeypatch):
         def __getattribute__(self, name):
             raise AssertionError(name)
 
+    class Posing:
+        """As a library that cffi has opened."""
+
+        __slots__ = ()
+        __class__ = types.ModuleType
+
     monkeypatch.setitem(sys.modules, "lazy_for_penstock", Lazy("lazy_for_penstock"))
+    monkeypatch.setitem(sys.modules, "posing_for_penstock", Posing())
     monkeypatch.setitem(sys.modules, "none_for_penstock", None)
 
     sources.changes()

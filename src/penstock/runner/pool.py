@@ -203,7 +203,7 @@ def _environment() -> dict[str, str]:
         # Above 300 MB loky would take a node's data for a leak, warn, and start the worker anew.
         "LOKY_MAX_MEMORY_LEAK_SIZE": "1e18",
     }
-    return {name: os.environ.get(name, value) for name, value in wanted.items()}
+    return {name: os.environ.get(name) or value for name, value in wanted.items()}
 
 
 def _keep(pool: _Pool) -> None:

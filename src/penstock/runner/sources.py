@@ -29,7 +29,8 @@ def changes() -> dict[str, int]:
 
 def _files() -> Iterator[str]:
     for module in list(sys.modules.values()):
-        if isinstance(module, ModuleType):
+        # By its type: what cffi makes says that it is a module, and has nothing of one.
+        if issubclass(type(module), ModuleType):
             # Past the module's own `__getattr__`, which may import what is yet to be used.
             path = object.__getattribute__(module, "__dict__").get("__file__")
             if isinstance(path, str):
