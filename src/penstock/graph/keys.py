@@ -46,5 +46,7 @@ def _local_name_first(name: str) -> str:
 def told(key: str) -> str:
     """A task in words for an error: `node data_science.split_data`, `load:companies`."""
     name = key.strip("()").partition("-")[0]
+    if ":" in name:
+        return name
     local, _, namespace = name.partition("@")
-    return name if ":" in name else f"node {namespace}.{local}" if namespace else f"node {local}"
+    return f"node {namespace}.{local}" if namespace else f"node {local}"

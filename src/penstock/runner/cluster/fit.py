@@ -35,7 +35,7 @@ _LOG = logging.getLogger(__name__)
 _OUR_VERSION = "penstock:__version__"
 
 _OURS = pkgutil.resolve_name(_OUR_VERSION)
-"""The driver's."""
+"""What the driver has."""
 
 SHOWN = 3
 """How many workers are named that have one problem in common."""
@@ -135,22 +135,22 @@ def _told(resources: Mapping[str, float]) -> str:
 def _check_versions(client: Client) -> list[str]:
     """The addresses of the workers: those that answer."""
     here = get_versions()["packages"]
-    versions = _versions_of_workers(client)
+    on_scheduler = _ours_on_scheduler(client)
+    versions = _versions_of_workers(client, can_ask=on_scheduler == _OURS)
     workers = [address for address, answer in versions.items() if answer is not None]
     _tell_of_silent([address for address in versions if address not in workers])
     packages = {f"worker {address}": versions[address]["packages"] for address in workers}
     packages["the scheduler"] = client.run_on_scheduler(get_versions)["packages"]
     problems = {who: list(_differences(here, there)) for who, there in packages.items()}
     _refuse(problems, "Start it in the environment of the driver")
-    _refuse(
-        _without_us(client, workers), "Start it in the environment of the driver: it has to have penstock"
-    )
+    problems = _without_us({**_ours_on_workers(client, workers), "the scheduler": on_scheduler})
+    _refuse(problems, "Start it in the environment of the driver: it has to have penstock")
     return workers
 
 
-def _versions_of_workers(client: Client) -> Mapping[str, Any]:
+def _versions_of_workers(client: Client, *, can_ask: bool) -> Mapping[str, Any]:
     """By address; None for those that do not answer in time, if the scheduler has our code to ask with."""
-    if _ours_on_scheduler(client) == _OURS:
+    if can_ask:
         return answers(client, {"op": "versions"})
     told: Mapping[str, Any] = client.get_versions()["workers"]
     return told
@@ -166,13 +166,14 @@ def _tell_of_silent(workers: Sequence[str]) -> None:
         )
 
 
-def _without_us(client: Client, workers: list[str]) -> dict[str, list[str]]:
-    """Who has another version of ours, or none. What is asked is made of the standard library, since we may not be there."""
+# What is asked is made of the standard library, since we may not be there.
+
+
+def _ours_on_workers(client: Client, workers: list[str]) -> dict[str, object]:
+    """Our version on each, or what was raised when it was asked for."""
     asked = client.run(pkgutil.resolve_name, _OUR_VERSION, workers=workers, on_error="return")
     # A worker that has died in the meantime does not answer, and fits: Dask sends nothing there.
-    found = {f"worker {address}": told for address, told in asked.items() if not isinstance(told, OSError)}
-    found["the scheduler"] = _ours_on_scheduler(client)
-    return {who: [_our_problem(version)] for who, version in found.items() if version != _OURS}
+    return {f"worker {address}": told for address, told in asked.items() if not isinstance(told, OSError)}
 
 
 def _ours_on_scheduler(client: Client) -> object:
@@ -181,6 +182,11 @@ def _ours_on_scheduler(client: Client) -> object:
         return client.run_on_scheduler(pkgutil.resolve_name, _OUR_VERSION)
     except Exception as error:  # noqa: BLE001 - whatever an import can raise
         return error
+
+
+def _without_us(found: Mapping[str, object]) -> dict[str, list[str]]:
+    """Who has another version of ours, or none."""
+    return {who: [_our_problem(version)] for who, version in found.items() if version != _OURS}
 
 
 def _our_problem(there: object) -> str:
