@@ -7,7 +7,8 @@ is somebody else's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,6 +30,13 @@ def answers(client: Client, message: Mapping[str, Any]) -> dict[str, Any]:
     """
     told: dict[str, Any] = client.run_on_scheduler(_ask, message=dict(message), seconds=ANSWER_SECONDS)
     return told
+
+
+def tidy(client: Client, function: Callable[..., Any], **arguments: Any) -> None:
+    """Have the scheduler do something at the end of a run; one that is gone has nothing left to tidy up."""
+    if client.status == "running":
+        with contextlib.suppress(Exception):
+            client.run_on_scheduler(function, **arguments)
 
 
 async def tell(scheduler: Any, message: Mapping[str, Any]) -> None:

@@ -23,7 +23,7 @@ from distributed.protocol.pickle import dumps, loads
 from penstock.graph import said
 from penstock.graph.capture import Channel, catch, let_go
 from penstock.graph.work import Work
-from penstock.runner.cluster.answers import tell, withdraw
+from penstock.runner.cluster.answers import tell, tidy, withdraw
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -168,9 +168,8 @@ def logging_to(client: Client, topic: str, *, is_ours: bool) -> Iterator[None]:
         client.run_on_scheduler(_add, name=topic, plugin=dumps(plugin), leaver=leaver)
         yield
     finally:
-        if client.status == "running" and not is_ours:
-            with contextlib.suppress(Exception):
-                client.run_on_scheduler(_remove, name=topic)
+        if not is_ours:
+            tidy(client, _remove, name=topic)
 
 
 # The scheduler's own way to add a plugin fails when a worker dies meanwhile, and waits for one that does not answer.

@@ -17,6 +17,7 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 
 from penstock.graph.attempts import Tried, untried
 from penstock.graph.work import Call, Confirm, Save, Work
+from penstock.runner.cluster.answers import tidy
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -30,9 +31,7 @@ def done_once(client: Client) -> Iterator[None]:
         client.register_plugin(Once(name, client.id), name=name)
         yield
     finally:
-        if client.status == "running":
-            with contextlib.suppress(Exception):
-                client.run_on_scheduler(_leave, name=name)
+        tidy(client, _leave, name=name)
 
 
 class Once(SchedulerPlugin):  # type: ignore[misc]  # distributed ships no types

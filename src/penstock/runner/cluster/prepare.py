@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from distributed.diagnostics.plugin import WorkerPlugin
 
-from penstock.runner.cluster.answers import withdraw
+from penstock.runner.cluster.answers import tidy, withdraw
 from penstock.runner.cluster.waiting import saying
 
 if TYPE_CHECKING:
@@ -38,9 +38,8 @@ def prepared(
             client.register_plugin(_Preparation(on_workers), name=name)
         yield
     finally:
-        if client.status == "running" and not is_ours:
-            with contextlib.suppress(Exception):
-                client.run_on_scheduler(withdraw, name=name)
+        if not is_ours:
+            tidy(client, withdraw, name=name)
 
 
 class _Preparation(WorkerPlugin):  # type: ignore[misc]  # distributed ships no types

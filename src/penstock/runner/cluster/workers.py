@@ -14,6 +14,7 @@ from distributed import Client, get_worker
 
 from penstock.graph.failures import carried
 from penstock.graph.handover import Event, Handover, Listener, finish
+from penstock.runner.cluster.answers import tidy
 from penstock.runner.cluster.logs import channel_of, deliver_all, logging_to
 
 if TYPE_CHECKING:
@@ -145,9 +146,7 @@ def told(client: Client, topic: str, listener: Callable[[Any], None]) -> Iterato
     finally:
         # The scheduler keeps the events of a topic for ever, unless somebody removes it, and the subscription with it:
         # `unsubscribe_topic` takes another way there, and would make the topic anew when it comes second.
-        if client.status == "running":
-            with contextlib.suppress(Exception):
-                client.run_on_scheduler(_forget_topic, topic=topic)
+        tidy(client, _forget_topic, topic=topic)
         # Nor does the client forget the listener, which knows the catalog with all that it holds.
         getattr(client, "_event_handlers", {}).pop(topic, None)
 
