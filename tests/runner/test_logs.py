@@ -19,7 +19,7 @@ import pytest
 
 import penstock
 from penstock import DaskRunner, NodeError, ParallelRunner, SequentialRunner
-from penstock.graph import log_files
+from penstock.graph import log_files, speaker
 from penstock.graph.capture import LONGEST_LINE, Channel, catch, let_go
 from penstock.graph.said import Levels, deliver
 from penstock.pipeline import node, pipeline
@@ -390,6 +390,26 @@ def test_catching_leaves_a_process_as_it_was():
 
 
 # On clusters
+
+
+def test_what_waits_for_its_batch_stays_in_its_place(client, caplog):
+    """A node inside a node is done in the moment in which the worker sends what it has said, and the outer one goes on."""
+
+    def train(_):
+        channel = speaker.AT_WORK.get().context.handover.channel()
+        log = logging.getLogger("turbines")
+        with channel._lock:
+            log.warning("first")
+            # The worker's own thread comes to send it, and has to wait for us.
+            time.sleep(2 * logs.BATCH_SECONDS)
+            channel.finish("inner")
+            log.warning("second")
+        time.sleep(logs.BATCH_SECONDS)
+        return 1
+
+    DaskRunner(client).run(one(train), penstock.DataCatalog({"a": 1}))
+
+    assert told(caplog) == ["train: first", "train: second"]
 
 
 def left_on(client):

@@ -117,8 +117,7 @@ class EventChannel(Channel):
         self._append(pickle.dumps(said.packed(record), protocol=5))
 
     def flush(self) -> None:
-        """Send what waits."""
-        # Sent inside, so that no other thread sends what came later before it.
+        """Send what waits; only on the worker's own thread, since Dask sends at once what comes from there, and all else later."""
         with self._lock:
             if self._batch:
                 self._worker.log_event(self._topic, pickle.dumps(self._batch, protocol=5))
@@ -129,7 +128,8 @@ class EventChannel(Channel):
         super().finish(node)
         with self._lock:
             self._tell_what_is_left_out()
-            self.flush()
+            if self._batch:
+                self._worker.loop.add_callback(self.flush)
 
 
 def deliver_all(batch: bytes) -> None:
