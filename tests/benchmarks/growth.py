@@ -35,8 +35,8 @@ def growth(effort: Effort) -> list[Result]:
     building = both(lambda name: timed(lambda: ours(steps[name]), time.process_time), 2)
     compiling = both(lambda name: _compiled(mine[name]), 2)
     running = both(lambda name: _run(mine[name]), 2)
-    bare_building = both(lambda name: timed(lambda: bare(steps[name]), time.process_time), 2)
-    bare_running = both(bare_get, 2)
+    bare_building = both(lambda name: timed(lambda: bare(steps[name]), time.process_time), 1)
+    bare_running = both(bare_get, 1)
     return [
         _grown(building),
         _grown(compiling, bare_building),

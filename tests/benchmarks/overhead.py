@@ -64,7 +64,7 @@ def threads(effort: Effort) -> list[Result]:
             return dask.threaded.get(graph, key, pool=pool)
 
     contestants = {"ours": our_run(ThreadRunner(WORKERS), steps), "bare": bare_run(get, steps)}
-    return [compared(steps, in_turn(contestants, effort.rounds(6)))]
+    return [compared(steps, in_turn(contestants, effort.rounds(5)))]
 
 
 def processes(effort: Effort) -> list[Result]:
@@ -75,7 +75,7 @@ def processes(effort: Effort) -> list[Result]:
             "bare": bare_run(lambda graph, key: get_in(pool, graph, key), steps),
             "batches": bare_run(lambda graph, key: get_in(pool, graph, key, one_at_a_time=False), steps),
         }
-        taken = in_turn(contestants, effort.rounds(4))
+        taken = in_turn(contestants, effort.rounds(3))
     batches = {"ours": taken["ours"], "bare": taken.pop("batches")}
     return [compared(steps, taken), compared(steps, batches)]
 
@@ -94,7 +94,7 @@ def cluster(effort: Effort) -> list[Result]:
     with two_workers() as client:
         return [
             _on_cluster(client, grid(WIDE, effort.size(deep, quick=2)), effort.rounds(rounds), warm_ups)
-            for deep, rounds, warm_ups in ((50, 4, 1), (250, 2, 0))
+            for deep, rounds, warm_ups in ((50, 3, 1), (250, 2, 0))
         ]
 
 

@@ -126,6 +126,9 @@ class _Compiler:
 
     def __init__(self, pipeline: PipelineLike, catalog: CatalogLike, hooks: Hooks, context: Context) -> None:
         self.catalog, self.hooks, self.context = catalog, hooks, context
+        # Asked for every dataset, and a property of the handover.
+        self.leaves, self.copies = context.handover.leaves_process, context.handover.copies
+        self.may_repeat = context.handover.may_repeat
         self.run = new_run()
         self.graph: dict[str, Any] = {}
         self.data: dict[str, str] = {}
@@ -217,7 +220,7 @@ class _Compiler:
 
     def _hooks(self) -> Hooks | TaskRef:
         """The hooks themselves, or where tasks leave this process one task that gives them, so that they travel once."""
-        if not self._leaves:
+        if not self.leaves:
             return self.hooks
         key = self._data("hooks", self.hooks)
         self.waited_for.add(key)
@@ -257,7 +260,7 @@ class _Compiler:
             return self._free(name, dataset)
         if place is _Place.CACHED:
             key = self._shared_load(name, node, before)
-            return new_input(is_given=True, copies=self._copies, copy_mode=copy_mode), key
+            return new_input(is_given=True, copies=self.copies, copy_mode=copy_mode), key
         if self.context.is_async:
             return Input(catalog=self._catalog([name])), None
         load = Load(self.context, node, name, self._catalog([name]), node.inputs.count(name))
@@ -265,14 +268,14 @@ class _Compiler:
 
     def _handed_over(self, name: str) -> Input:
         _, place, copy_mode = self._entry(name)
-        is_shared = self.readers[name] > 1 or place is _Place.CACHED or self.context.handover.may_repeat
-        return new_input(is_given=True, copies=self._copies and is_shared, copy_mode=copy_mode)
+        is_shared = self.readers[name] > 1 or place is _Place.CACHED or self.may_repeat
+        return new_input(is_given=True, copies=self.copies and is_shared, copy_mode=copy_mode)
 
     def _free(self, name: str, dataset: DatasetLike | None) -> tuple[Input, str | None]:
         """A free input in memory: it goes with the task, or once into the graph if it is large and has far to go."""
         dataset = MemoryDataset() if dataset is None else dataset
         limit = PARAMETER_BYTES if name == "parameters" or name.startswith("params:") else INLINE_BYTES
-        if not self._leaves or _bytes(dataset) <= limit:
+        if not self.leaves or _bytes(dataset) <= limit:
             return self.own.setdefault(name, Input(dataset=dataset)), None
         if name not in self.free:
             self.free[name] = self._data(name, Held(dataset))
@@ -288,7 +291,7 @@ class _Compiler:
 
     def _output(self, name: str, *, saves_inside: bool) -> Output:
         dataset, place, copy_mode = self._entry(name)
-        stays, copies = place is not _Place.STORED, self._copies
+        stays, copies = place is not _Place.STORED, self.copies
         if place is _Place.MEMORY and not is_plain(dataset):
             return Output(stays, copies, copy_mode, dataset=dataset)
         if place is not _Place.MEMORY and saves_inside:
@@ -319,22 +322,14 @@ class _Compiler:
 
     # Catalogs and datasets
 
-    @property
-    def _leaves(self) -> bool:
-        return self.context.handover.leaves_process
-
-    @property
-    def _copies(self) -> bool:
-        return self.context.handover.copies
-
     def _entry(self, name: str) -> _Entry:
         entry = self.entries.get(name)
         if entry is None:
             dataset = self.catalog.get(name)
             place, copy_mode = _place(dataset), copy_mode_of(dataset)
             if dataset is not None and place is _Place.MEMORY:
-                dataset = in_memory(name, dataset, self.catalog, leaves_process=self._leaves)
-            elif place is _Place.CACHED and self._leaves:
+                dataset = in_memory(name, dataset, self.catalog, leaves_process=self.leaves)
+            elif place is _Place.CACHED and self.leaves:
                 # A cache elsewhere is of no use to anybody, and Kedro's comes out of a pickle with something in it.
                 dataset = wrapped(dataset)
             entry = self.entries[name] = _Entry(dataset, place, copy_mode)
@@ -342,7 +337,7 @@ class _Compiler:
 
     def _catalog(self, names: Iterable[str]) -> CatalogLike:
         """The catalog itself, or where tasks leave this process one that has these datasets only."""
-        if not self._leaves:
+        if not self.leaves:
             return self.catalog
         datasets = {name: self._entry(name).dataset for name in names}
         return part_of(self.catalog, datasets)
@@ -355,7 +350,7 @@ class _Compiler:
         return self._catalog([name for name in names if not self._is_large(self._entry(name))])
 
     def _is_large(self, entry: _Entry) -> bool:
-        return self._leaves and entry.place is _Place.MEMORY and _bytes(entry.dataset) > INLINE_BYTES
+        return self.leaves and entry.place is _Place.MEMORY and _bytes(entry.dataset) > INLINE_BYTES
 
 
 def _ends_with_call(name: str, output: Output) -> bool:

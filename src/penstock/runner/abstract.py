@@ -31,6 +31,7 @@ from penstock.graph.steps import forget, wrapped
 from penstock.hooks import Hooks
 from penstock.io.memory import Deferred, MemoryDataset
 from penstock.io.secrecy import without_secret_options, without_url_secrets
+from penstock.runner.batches import BatchHere
 from penstock.runner.missing import missing_outputs, only_missing, resume_nodes
 from penstock.runner.preflight import check_arguments, check_can_be_sent, checked_flag
 from penstock.runner.progress import Progress
@@ -146,7 +147,7 @@ class AbstractRunner:
             graph: A Dask graph.
             keys: What to compute; the values come in the same order.
         """
-        values: Sequence[Data] = dask.local.get_sync(dict(graph), list(keys))
+        values: Sequence[Data] = dask.local.get_async(BatchHere, 1, dict(graph), list(keys), chunksize=1)
         return values
 
     def handover(self, listener: Listener | None = None) -> Handover:

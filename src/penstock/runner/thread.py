@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import dask.threaded
 
-from penstock.graph.speaker import ContextPool
 from penstock.runner.abstract import AbstractRunner, Here, checked_workers, useful_workers
+from penstock.runner.batches import threads
 
 if TYPE_CHECKING:
     from penstock._typing import Data
@@ -66,7 +66,7 @@ class ThreadRunner(AbstractRunner):
         end: Callable[[], None] | None = None,
     ) -> Sequence[Data]:
         # Dask returns at the first error while other tasks run on; leaving the pool waits for them.
-        with ContextPool(workers, thread_name_prefix="penstock") as pool:
+        with threads(workers) as pool:
             try:
                 values: Sequence[Data] = dask.threaded.get(dict(graph), list(keys), pool=pool)
             except BaseException as error:

@@ -1,0 +1,120 @@
+"""Where Dask's schedulers of this process have tasks executed: at once, or in threads.
+
+`dask.local.get_async` submits a batch of tasks, asks at once to be called back when it is done, and then for its results. That is
+all that a batch here can do: the locks and conditions of a `concurrent.futures.Future` take a tenth of a run of small nodes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextvars import Context, copy_context
+from queue import SimpleQueue
+from typing import Any
+
+Execute = Callable[[list[Any]], list[Any]]
+"""Dask's function that executes the tasks of a batch and packs what they raise."""
+
+
+class BatchHere:
+    """A batch that is executed when it is submitted, by whoever submits it."""
+
+    __slots__ = ("_results",)
+
+    def __init__(self, execute: Execute, tasks: list[Any]) -> None:
+        self._results = execute(tasks)
+
+    def add_done_callback(self, call_back: Callable[[BatchHere], None]) -> None:
+        """It is done: call back."""
+        call_back(self)
+
+    def result(self) -> list[Any]:
+        """One result for each task."""
+        return self._results
+
+
+class BatchInThread:
+    """A batch that waits for a thread from when it is known whom to call back, so that no lock is needed."""
+
+    __slots__ = ("_call_back", "_error", "_execute", "_results", "_tasks", "_waiting")
+
+    def __init__(self, waiting: SimpleQueue[Any], execute: Execute, tasks: list[Any]) -> None:
+        self._waiting, self._execute, self._tasks = waiting, execute, tasks
+        self._results: list[Any] = []
+        self._error: BaseException | None = None
+
+    def add_done_callback(self, call_back: Callable[[BatchInThread], None]) -> None:
+        """Have a thread execute it and call back."""
+        self._call_back = call_back
+        self._waiting.put(self)
+
+    def execute(self, context: Context) -> None:
+        """Execute it in a copy of this context, and call back whatever happens."""
+        try:
+            self._results = context.copy().run(self._execute, self._tasks)
+        except BaseException as error:  # noqa: BLE001 - raised where somebody waits for it
+            self._error = error
+        self._call_back(self)
+
+    def result(self) -> list[Any]:
+        """One result for each task, or what the executing itself raised."""
+        if self._error is not None:
+            raise self._error
+        return self._results
+
+
+@contextlib.contextmanager
+def threads(max_workers: int) -> Iterator[Threads]:
+    """Threads for one run; nothing is executed any more when this is left.
+
+    Args:
+        max_workers: How many at most; one is started with each batch until there are as many.
+    """
+    pool = Threads(max_workers)
+    try:
+        yield pool
+    finally:
+        pool.end()
+
+
+class Threads:
+    """What Dask calls a pool. Its threads see the context variables of whoever makes it."""
+
+    def __init__(self, max_workers: int) -> None:
+        self._max_workers = max_workers
+        self._context = copy_context()
+        self._waiting: SimpleQueue[Any] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        # Called also if nobody calls `end`, for an interrupt: threads that wait for ever would keep Python from ending.
+        self._dismiss = weakref.finalize(self, _dismiss, self._waiting, self._threads)
+
+    def end(self) -> None:
+        """End the threads, and wait for them."""
+        self._dismiss()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+
+    def submit(self, execute: Execute, tasks: list[Any]) -> BatchInThread:
+        """A batch for the next thread that has nothing to do."""
+        if len(self._threads) < self._max_workers:
+            name = f"penstock_{len(self._threads)}"
+            thread = threading.Thread(target=_work, args=(self._waiting, self._context), name=name)
+            # Before it starts: an interrupt may come while it does.
+            self._threads.append(thread)
+            thread.start()
+        return BatchInThread(self._waiting, execute, tasks)
+
+
+def _work(waiting: SimpleQueue[Any], context: Context) -> None:
+    while (batch := waiting.get()) is not None:
+        batch.execute(context)
+        # Or its values would be kept until the next one comes.
+        del batch
+
+
+def _dismiss(waiting: SimpleQueue[Any], threads: list[threading.Thread]) -> None:
+    for _ in threads:
+        waiting.put(None)
