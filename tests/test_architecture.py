@@ -18,7 +18,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "penstock"
 
 LAYERS = [
     {"errors", "_typing"},
-    {"sending"},
+    {"sending", "beside"},
     {"pipeline", "io"},
     {"hooks"},
     {"graph"},
@@ -36,7 +36,7 @@ HOMES = {
 }
 """What is imported in one file only, or in one package, whose place ends with a slash."""
 
-NO_DASK = {"errors", "_typing", "sending", "pipeline", "io", "hooks"}
+NO_DASK = {"errors", "_typing", "sending", "beside", "pipeline", "io", "hooks"}
 """Parts of the package that know nothing of Dask."""
 
 MOST_LINES = 400

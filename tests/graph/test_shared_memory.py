@@ -6,6 +6,7 @@ import gc
 import operator
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -295,3 +296,21 @@ def test_what_is_written_down_of_an_environment_is_what_has_changed(monkeypatch)
 
     assert b"Aare" in written
     assert os.environ["PATH"].encode() not in written
+
+
+def test_a_room_goes_although_its_removal_is_interrupted(monkeypatch):
+    remove, interrupts = shutil.rmtree, [KeyboardInterrupt]
+
+    def interrupted(*arguments, **options):
+        if interrupts:
+            raise interrupts.pop()
+        remove(*arguments, **options)
+
+    opened = new_room()
+    folder = opened.__enter__().log_folder().parent
+    monkeypatch.setattr(shutil, "rmtree", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        opened.__exit__(None, None, None)
+
+    assert not folder.exists()

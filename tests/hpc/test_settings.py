@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
+import threading
 
 import dask
 import psutil
@@ -14,6 +16,7 @@ import pytest
 from penstock import DaskRunner, DataCatalog
 from penstock.errors import RunnerError
 from penstock.pipeline import node, pipeline
+from penstock.runner.cluster.interrupts import handlers_kept
 from penstock.runner.cluster.settings import configured, worker_timeout
 
 LOOPBACK = {"127.0.0.1", "::1"}
@@ -140,3 +143,28 @@ def test_a_local_cluster_listens_on_loopback_only(address):
     cluster = during - before
     assert len(cluster) >= 3  # scheduler, dashboard, worker
     assert [each for each in cluster if each[0] not in LOOPBACK] == []
+
+
+def test_two_imports_at_once_leave_pythons_own_way_to_set_handlers():
+    """Each keeps handlers from being set meanwhile, and puts back what was there."""
+    own, entered, may_leave = signal.signal, threading.Event(), threading.Event()
+
+    def first():
+        with handlers_kept():
+            entered.set()
+            may_leave.wait(30)
+
+    def second():
+        with handlers_kept():
+            pass
+
+    threads = [threading.Thread(target=first), threading.Thread(target=second)]
+    threads[0].start()
+    entered.wait(30)
+    threads[1].start()
+    threads[1].join(0.2)
+    may_leave.set()
+    for thread in threads:
+        thread.join()
+
+    assert signal.signal is own

@@ -139,3 +139,21 @@ def test_repr_shows_what_is_wrapped_and_what_is_remembered():
         "penstock.io.cached.CachedDataset(dataset=penstock.io.memory.MemoryDataset(data='<list>'), "
         "cache=penstock.io.memory.MemoryDataset())"
     )
+
+
+@pytest.mark.parametrize(("meanwhile", "held"), [("save", "new"), ("release", None)])
+def test_a_load_does_not_undo_what_is_done_meanwhile(meanwhile, held):
+    """Another thread saves or releases while the store is read."""
+
+    class Slow(Counting):
+        def load(self):
+            data = super().load()
+            if self.loads == 1:
+                cached.save("new") if meanwhile == "save" else cached.release()
+            return data
+
+    cached = CachedDataset(Slow("old"))
+
+    assert cached.load() == "old"
+    assert cached._cache.exists() == (held is not None)
+    assert cached.load() == (held or "old")

@@ -337,6 +337,27 @@ def test_a_second_rename_that_fails_brings_the_old_file_back(tmp_path):
     assert names(tmp_path) == ["file"]
 
 
+@pytest.mark.parametrize("lost", [1, 2])
+@pytest.mark.parametrize("error", [ConnectionError, KeyboardInterrupt])
+def test_a_rename_whose_answer_does_not_come_leaves_a_whole_file(tmp_path, lost, error):
+    class Lost(Refusing):
+        answers = 0
+
+        def mv(self, path1, path2, **kwargs):
+            super().mv(path1, path2)
+            Lost.answers += 1
+            if Lost.answers == lost:
+                raise error
+
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+
+    with pytest.raises(error), replaced_object(Lost(), str(path), {}) as file:
+        file.write(b"new")
+
+    assert path.read_bytes() == {1: b"old", 2: b"new"}[lost]
+
+
 def test_an_object_store_gets_nothing_until_all_is_written():
     fs = MemoryFileSystem()
     fs.pipe_file("/file", b"old")

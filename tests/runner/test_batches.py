@@ -19,7 +19,7 @@ WHO: ContextVar[str] = ContextVar("who", default="nobody")
 
 
 def names():
-    return {thread.name for thread in threading.enumerate() if thread.name.startswith("penstock")}
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("penstock_")}
 
 
 def graph(wide, deep):
@@ -92,14 +92,53 @@ def test_threads_that_nobody_ends_end():
     """An interrupt may come between two lines."""
     pool = Threads(2)
     done = queue.Queue()
-    pool.submit(list, [1]).add_done_callback(done.put)
-    done.get(timeout=30)
-    (thread,) = pool._threads
+    for _ in range(2):
+        pool.submit(list, [1]).add_done_callback(done.put)
+        done.get(timeout=30)
+    started = pool._threads
 
     del pool
 
-    thread.join(timeout=30)
-    assert not thread.is_alive()
+    for thread in started:
+        thread.join(timeout=30)
+    assert [thread.is_alive() for thread in started] == [False, False]
+
+
+def test_a_thread_whose_start_was_interrupted_is_not_waited_for():
+    pool = Threads(2)
+    pool._threads.append(threading.Thread(target=print))
+
+    pool.end()
+
+
+def test_nothing_is_executed_any_more_once_the_threads_are_ended():
+    pool, done, executed = Threads(1), queue.Queue(), []
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow(tasks):
+        begun.set()
+        may_end.wait(30)
+        executed.append(tasks)
+
+    pool.submit(slow, ["first"]).add_done_callback(done.put)
+    pool.submit(slow, ["second"]).add_done_callback(done.put)
+    begun.wait(30)
+    threading.Timer(0.2, may_end.set).start()
+
+    pool.end()
+
+    assert executed == [["first"]]
+
+
+def test_a_lock_that_an_interrupt_has_left_taken_holds_nobody_up():
+    """Dask's queue has one, which a thread needs to call back."""
+    pool, taken = Threads(1), threading.Lock()
+    taken.acquire()
+    pool.submit(list, ["task"]).add_done_callback(lambda _: taken.acquire())
+
+    pool.end()
+
+    taken.release()
 
 
 def test_a_thread_that_waits_holds_no_value():

@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import random
+import signal
 import threading
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ from penstock import DaskRunner
 from penstock.errors import ClusterError, DatasetError, NodeError, RunnerError
 from penstock.io import DataCatalog, JSONDataset, MemoryDataset
 from penstock.pipeline import node, pipeline
+from penstock.runner.cluster import connect
 from penstock.testing import add_one, fail
 
 ADD = pipeline([node(add_one, "a", "b", name="add")])
@@ -424,6 +426,30 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         print("interrupted", flush=True)
 """
+
+
+def test_ctrl_c_twice_while_a_cluster_starts_closes_it_when_it_has_started(monkeypatch):
+    """The first one is waited for, so the second one comes."""
+    started, closed = threading.Event(), []
+
+    class Opened:
+        def __init__(self, name):
+            self.close = lambda: closed.append(name)
+
+    def start(_):
+        started.wait(30)
+        return Opened("cluster"), Opened("client")
+
+    monkeypatch.setattr(connect, "_start", start)
+    press = (os.kill, (os.getpid(), signal.SIGINT))
+    timers = [threading.Timer(0.3, *press), threading.Timer(0.8, *press), threading.Timer(1.5, started.set)]
+    for timer in timers:
+        timer.start()
+
+    with pytest.raises(KeyboardInterrupt):
+        DaskRunner(n_workers=1).run(pipeline([node(add_one, "a", "b")]), DataCatalog({"a": 1}))
+
+    assert closed == ["client", "cluster"]
 
 
 UNGUARDED = """

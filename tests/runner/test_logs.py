@@ -389,6 +389,41 @@ def test_catching_leaves_a_process_as_it_was():
     assert state() == before
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_fork_of_a_node_prints_although_another_thread_does_too():
+    """It has the lock as it was taken, and not the thread that would let go of it."""
+
+    def train(_):
+        channel = speaker.AT_WORK.get().context.handover.channel()
+        is_taken, may_go = threading.Event(), threading.Event()
+
+        def hold():
+            with channel._lock:
+                is_taken.set()
+                may_go.wait(60)
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        is_taken.wait(60)
+        child = os.fork()
+        if not child:
+            print("from the fork")
+            os._exit(0)
+        until = time.monotonic() + 30
+        ended = 0
+        while not ended and time.monotonic() < until:
+            ended, _ = os.waitpid(child, os.WNOHANG)
+            time.sleep(0.01)
+        if not ended:
+            os.kill(child, signal.SIGKILL)
+        may_go.set()
+        holder.join()
+        return bool(ended)
+
+    assert ParallelRunner(1).run(one(train), penstock.DataCatalog({"a": 1}))["b"].load()
+
+
 # On clusters
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from penstock.graph import speaker
 from penstock.io import DataCatalog
 from penstock.pipeline import node, pipeline
 from penstock.runner import SequentialRunner
@@ -58,3 +59,17 @@ def test_its_repr_shows_its_arguments():
     assert repr(SequentialRunner(is_async=True)) == (
         "penstock.runner.sequential.SequentialRunner(is_async=True)"
     )
+
+
+def test_a_run_after_an_interrupted_one_is_nobodys():
+    """Ctrl-C may come before a node has said that it is done with its work."""
+
+    class Interrupted(SequentialRunner):
+        def compute(self, plan, handover):
+            speaker.AT_WORK.set(object())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted().run(pipeline([node(add_one, "a", "b")]), DataCatalog({"a": 1}))
+
+    assert speaker.AT_WORK.get() is None

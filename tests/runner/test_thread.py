@@ -64,7 +64,7 @@ def test_running_nodes_are_waited_for_after_an_error(diary):
         ThreadRunner(max_workers=2).run(nodes, DataCatalog())
 
     assert diary.whats() == ["ended"]
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("penstock")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("penstock_")]
 
 
 def test_no_more_threads_are_used_than_nodes_can_run_at_once():

@@ -41,6 +41,10 @@ class Channel:
         self._lock = threading.RLock()
         self._begun: dict[tuple[str, str], str] = {}
 
+    def renew_lock(self) -> None:
+        """In a fork of the process, where nobody lets go of the lock that another thread held."""
+        self._lock = threading.RLock()
+
     def send(self, message: Message) -> None:
         """Have the driver get the message, after those that were sent before."""
         raise NotImplementedError

@@ -11,10 +11,10 @@ import os
 import pickle
 import threading
 from collections.abc import Iterator
-from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from penstock.beside import beside
 from penstock.graph.capture import Channel, catch, let_go
 from penstock.graph.said import Levels, Message, deliver
 
@@ -95,6 +95,16 @@ def _levels(path: Path) -> Levels:
 
 
 _current: FileChannel | None = None
+
+
+def _renew_lock() -> None:
+    """In a fork: the thread that holds the lock is not there, as with the locks of `logging`, which Python renews itself."""
+    if _current is not None:
+        _current.renew_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def current_channel() -> FileChannel | None:
@@ -179,14 +189,8 @@ def heard(folder: Path) -> Iterator[Hearing]:
     folder.mkdir(mode=0o700)
     (folder / _LEVELS).write_bytes(pickle.dumps(Levels.here()))
     hearing, is_over = Hearing(folder), threading.Event()
-    # In the context of the run: what is printed in a notebook appears below the cell that runs.
-    thread = threading.Thread(
-        target=copy_context().run, args=(hearing.read_until, is_over), name="penstock-logs", daemon=True
-    )
-    thread.start()
     try:
-        yield hearing
+        with beside(lambda: hearing.read_until(is_over), "penstock-logs", is_over.set):
+            yield hearing
     finally:
-        is_over.set()
-        thread.join()
         hearing.read()

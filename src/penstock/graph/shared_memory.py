@@ -166,7 +166,12 @@ def new_room() -> Iterator[Room]:
         room.furnish()
         yield room
     finally:
-        room.remove()
+        try:
+            room.remove()
+        except KeyboardInterrupt:
+            # Or it would stay as long as this process does.
+            room.remove()
+            raise
 
 
 class _Result(NamedTuple):

@@ -45,6 +45,16 @@ def name_node(record: logging.LogRecord, who: Who) -> logging.LogRecord:
     return record
 
 
+@contextlib.contextmanager
+def work_kept() -> Iterator[None]:
+    """When this is left, this thread does the work that it did before, though an interrupt kept a node from ending its own."""
+    before = AT_WORK.get()
+    try:
+        yield
+    finally:
+        AT_WORK.set(before)
+
+
 _lock = threading.Lock()
 _users = 0
 _naming: Any = None

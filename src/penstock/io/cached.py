@@ -49,7 +49,10 @@ class CachedDataset(AbstractDataset):
         if cache.exists():
             return cache.load()
         data = self.dataset.load()
-        self._cache = MemoryDataset(data, copy_mode=self.copy_mode)
+        loaded = MemoryDataset(data, copy_mode=self.copy_mode)
+        # Unless somebody has saved or released meanwhile.
+        if self._cache is cache:
+            self._cache = loaded
         return data
 
     def save(self, data: Data) -> None:

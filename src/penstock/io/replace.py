@@ -138,10 +138,14 @@ def _rename_over(fs: Any, temporary: str, path: str) -> None:
         return
     # This store refuses, some without a word, to rename onto a file that is there. The old one steps aside.
     aside = f"{temporary}.old"
-    fs.mv(path, aside)
     try:
+        fs.mv(path, aside)
         fs.mv(temporary, path)
     except BaseException:
-        fs.mv(aside, path)
+        # A store may have renamed although its answer did not come.
+        if not fs.exists(path):
+            fs.mv(aside, path)
+        elif fs.exists(aside):
+            fs.rm_file(aside)
         raise
     fs.rm_file(aside)

@@ -26,7 +26,7 @@ from penstock.graph.held import Held, opened
 from penstock.graph.keys import new_run
 from penstock.graph.part import is_plain, is_shared_memory
 from penstock.graph.policy import checked_policies, policies_by_node
-from penstock.graph.speaker import nodes_named
+from penstock.graph.speaker import nodes_named, work_kept
 from penstock.graph.steps import forget, wrapped
 from penstock.hooks import Hooks
 from penstock.io.memory import Deferred, MemoryDataset
@@ -194,7 +194,7 @@ class AbstractRunner:
         self._log_start(pipeline, plan)
         progress.expect(plan)
         try:
-            with nodes_named(), self._bar(pipeline, progress):
+            with work_kept(), nodes_named(), self._bar(pipeline, progress):
                 values = self._computed(plan, handover)
             _give_back(plan, values, catalog)
             progress.check()

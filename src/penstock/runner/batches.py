@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextvars import Context, copy_context
 from queue import SimpleQueue
 from typing import Any
+
+END_SECONDS = 0.01
+"""How often it is looked whether threads have come to their end."""
 
 Execute = Callable[[list[Any]], list[Any]]
 """Dask's function that executes the tasks of a batch and packs what they raise."""
@@ -51,11 +55,14 @@ class BatchInThread:
         self._waiting.put(self)
 
     def execute(self, context: Context) -> None:
-        """Execute it in a copy of this context, and call back whatever happens."""
+        """Execute it in a copy of this context."""
         try:
             self._results = context.copy().run(self._execute, self._tasks)
         except BaseException as error:  # noqa: BLE001 - raised where somebody waits for it
             self._error = error
+
+    def call_back(self) -> None:
+        """Say that it is done, whatever has happened."""
         self._call_back(self)
 
     def result(self) -> list[Any]:
@@ -80,41 +87,58 @@ def threads(max_workers: int) -> Iterator[Threads]:
 
 
 class Threads:
-    """What Dask calls a pool. Its threads see the context variables of whoever makes it."""
+    """What Dask calls a pool. Its threads see the context variables of whoever makes it.
+
+    An interrupt may come between any two lines of the thread that calls this, and must not leave threads that wait for ever.
+    """
 
     def __init__(self, max_workers: int) -> None:
         self._max_workers = max_workers
-        self._context = copy_context()
-        self._waiting: SimpleQueue[Any] = SimpleQueue()
+        self._shared = _Shared()
         self._threads: list[threading.Thread] = []
-        # Called also if nobody calls `end`, for an interrupt: threads that wait for ever would keep Python from ending.
-        self._dismiss = weakref.finalize(self, _dismiss, self._waiting, self._threads)
+        # Called also if nobody calls `end`.
+        self._dismiss = weakref.finalize(self, self._shared.waiting.put, None)
 
     def end(self) -> None:
-        """End the threads, and wait for them."""
+        """End the threads; when this returns, they execute nothing any more."""
+        self._shared.is_over = True
         self._dismiss()
+        while self._shared.executing:
+            time.sleep(END_SECONDS)
         for thread in self._threads:
-            if thread.ident is not None:
-                thread.join()
+            # One whose start was interrupted cannot be joined. One that calls back may wait for a lock which an interrupt has
+            # left taken, of the queue that Dask has just left: it executes nothing, and need not be waited for.
+            with contextlib.suppress(RuntimeError):
+                thread.join(END_SECONDS)
 
     def submit(self, execute: Execute, tasks: list[Any]) -> BatchInThread:
         """A batch for the next thread that has nothing to do."""
         if len(self._threads) < self._max_workers:
             name = f"penstock_{len(self._threads)}"
-            thread = threading.Thread(target=_work, args=(self._waiting, self._context), name=name)
-            # Before it starts: an interrupt may come while it does.
+            thread = threading.Thread(target=self._shared.work, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
-        return BatchInThread(self._waiting, execute, tasks)
+        return BatchInThread(self._shared.waiting, execute, tasks)
 
 
-def _work(waiting: SimpleQueue[Any], context: Context) -> None:
-    while (batch := waiting.get()) is not None:
-        batch.execute(context)
-        # Or its values would be kept until the next one comes.
-        del batch
+class _Shared:
+    """What threads know of their pool: not the pool itself, which is collected when nobody else knows it."""
 
+    def __init__(self) -> None:
+        self.context = copy_context()
+        self.waiting: SimpleQueue[BatchInThread | None] = SimpleQueue()
+        self.executing: list[BatchInThread] = []
+        self.is_over = False
 
-def _dismiss(waiting: SimpleQueue[Any], threads: list[threading.Thread]) -> None:
-    for _ in threads:
-        waiting.put(None)
+    def work(self) -> None:
+        """Execute batches, until there is the word to end, which is for the other threads as well."""
+        while (batch := self.waiting.get()) is not None:
+            # Noted first: whoever says that it is over then looks what is still executing.
+            self.executing.append(batch)
+            if not self.is_over:
+                batch.execute(self.context)
+            self.executing.remove(batch)
+            batch.call_back()
+            # Or its values would be kept until the next one comes.
+            del batch
+        self.waiting.put(None)

@@ -10,8 +10,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Protocol
+
+from penstock.beside import beside
 
 if TYPE_CHECKING:
     from penstock._typing import PipelineLike
@@ -45,20 +46,16 @@ def progress_bar(pipeline: PipelineLike, progress: Progress) -> Iterator[None]:
     if screen is None:
         yield
         return
-    bar, is_over = Bar(pipeline, screen), threading.Event()
-    # In the context of the run: in a notebook, the bar belongs to the cell that runs.
-    thread = threading.Thread(
-        target=copy_context().run, args=(bar.tick_until, is_over), name="penstock-bar", daemon=True
-    )
-    progress.on_finish = bar.finish
-    bar.draw()
-    thread.start()
     try:
-        yield
-    finally:
-        is_over.set()
-        thread.join()
+        bar, is_over = Bar(pipeline, screen), threading.Event()
+        progress.on_finish = bar.finish
         bar.draw()
+        try:
+            with beside(lambda: bar.tick_until(is_over), "penstock-bar", is_over.set):
+                yield
+        finally:
+            bar.draw()
+    finally:
         screen.close()
 
 

@@ -12,7 +12,7 @@ import multiprocessing
 import socket
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -160,16 +160,20 @@ def _started(arguments: Mapping[str, Any], stack: contextlib.ExitStack) -> Clien
         )
     with ThreadPoolExecutor(1, initializer=block_interrupts) as thread:
         starting = thread.submit(_start, arguments)
-        try:
-            cluster, client = starting.result()
-        except KeyboardInterrupt:
-            with contextlib.suppress(Exception):
-                for opened in reversed(starting.result()):
-                    opened.close()
-            raise
-    stack.callback(cluster.close)
-    stack.callback(client.close)
+        # Before it is waited for: Ctrl-C may come twice, or in the moment in which it is there.
+        stack.callback(_close, starting)
+        _, client = starting.result()
     return client
+
+
+def _close(starting: Future[tuple[Cluster, Client]]) -> None:
+    """Close what has been started, when it is there."""
+    if starting.exception() is None:
+        cluster, client = starting.result()
+        try:
+            client.close()
+        finally:
+            cluster.close()
 
 
 def _start(arguments: Mapping[str, Any]) -> tuple[Cluster, Client]:

@@ -27,7 +27,7 @@ def handlers_kept() -> Iterator[None]:
     `dask_jobqueue` sets one that ends the process with exit code 0, and outside of the main thread it cannot even be
     imported, since nobody may set one there.
     """
-    importer, real = threading.get_ident(), signal.signal
+    importer = threading.get_ident()
 
     def kept(number: int, handler: Any) -> Any:
         if threading.get_ident() == importer and number == signal.SIGINT:
@@ -35,6 +35,7 @@ def handlers_kept() -> Iterator[None]:
         return real(number, handler)
 
     with _lock:
+        real = signal.signal
         signal.signal = kept  # type: ignore[assignment]
         try:
             yield

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from distributed import Client, Future
 
+from penstock.beside import beside
 from penstock.errors import NoWorkersError
 from penstock.runner.cluster.interrupts import block_interrupts
 
@@ -114,13 +115,8 @@ def saying(what: str) -> Iterator[None]:
             if silence.is_over(now := time.monotonic()):
                 _LOG.log(silence.level(now), "Waiting for %s since %.0f s", what, now - began)
 
-    thread = threading.Thread(target=speak, name="penstock-wait", daemon=True)
-    thread.start()
-    try:
+    with beside(speak, "penstock-wait", over.set):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def await_workers(client: Client, keeper: Keeper, seconds: float) -> None:
@@ -196,18 +192,14 @@ def watched(client: Client, keeper: Keeper, seconds: float, keys: Sequence[str])
     # Once before anything can be lost, to know which jobs have had a worker.
     keeper.look()
     watch = Watch(client, keeper, seconds, keys)
-    thread = threading.Thread(target=watch.run, name="penstock-watch", daemon=True)
-    thread.start()
-    try:
-        yield
-    except Exception as error:
-        if watch.failure is not None:
-            raise watch.failure from error
-        raise
-    finally:
-        watch.stop()
-        # Whoever asks a scheduler that is gone gets no answer for half a minute, and then does nothing.
-        thread.join(None if client.status == "running" else 0)
+    # Whoever asks a scheduler that is gone gets no answer for half a minute, and then does nothing.
+    with beside(watch.run, "penstock-watch", watch.stop, waits=lambda: client.status == "running"):
+        try:
+            yield
+        except Exception as error:
+            if watch.failure is not None:
+                raise watch.failure from error
+            raise
 
 
 def awaited(keeper: Keeper, seconds: float, what: str, is_there: Callable[[], bool]) -> bool:

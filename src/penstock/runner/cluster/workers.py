@@ -7,11 +7,11 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from distributed import Client, get_worker
 
+from penstock.beside import beside
 from penstock.graph.failures import carried
 from penstock.graph.handover import Event, Handover, Listener, finish
 from penstock.runner.cluster.answers import tidy
@@ -127,14 +127,12 @@ def in_turn(take: Callable[[Any], None]) -> Iterator[Callable[[Any], None]]:
                 # A thread that wakes for each of many messages takes as long as all else that is done with them.
                 is_over.wait(PAUSE_SECONDS)
 
-    thread = threading.Thread(target=copy_context().run, args=(run,), name="penstock-news", daemon=True)
-    thread.start()
-    try:
-        yield messages.put
-    finally:
+    def stop() -> None:
         messages.put(end)
         is_over.set()
-        thread.join()
+
+    with beside(run, "penstock-news", stop):
+        yield messages.put
 
 
 @contextlib.contextmanager

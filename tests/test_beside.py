@@ -1,0 +1,50 @@
+"""A thread that does something as long as a block of code takes, and no longer."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from penstock.beside import beside
+
+
+def test_it_ends_with_the_block():
+    begun, over, ended = threading.Event(), threading.Event(), []
+
+    def wait():
+        begun.set()
+        over.wait(30)
+        ended.append(threading.current_thread().name)
+
+    with beside(wait, "penstock-test", over.set):
+        assert begun.wait(30)
+
+    assert ended == ["penstock-test"]
+
+
+def test_it_ends_although_its_start_is_interrupted(monkeypatch):
+    over = threading.Event()
+    start, threads = threading.Thread.start, []
+
+    def interrupted(thread):
+        start(thread)
+        threads.append(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+
+    with pytest.raises(KeyboardInterrupt), beside(over.wait, "penstock-test", over.set):
+        pytest.fail("not reached")
+
+    assert not threads[0].is_alive()
+
+
+def test_one_that_was_never_started_is_not_waited_for(monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+
+    with pytest.raises(KeyboardInterrupt), beside(print, "penstock-test", lambda: None):
+        pytest.fail("not reached")
