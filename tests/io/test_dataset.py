@@ -1,6 +1,8 @@
 import logging
 import pickle
+from unittest.mock import MagicMock
 
+import dask
 import pytest
 
 from penstock._typing import DatasetLike
@@ -229,6 +231,9 @@ class Structural:
         ({}, False),
         (None, False),
         ("x", False),
+        # Things that have whatever attribute they are asked for.
+        (MagicMock(), False),
+        (dask.delayed(sum)([1, 2]), False),
     ],
     ids=repr,
 )

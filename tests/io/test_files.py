@@ -358,3 +358,17 @@ def test_a_subclass_brings_a_format_of_its_own_with_two_methods(tmp_path):
 
     assert (tmp_path / "file").read_text() == "HEY"
     assert dataset.load() == "hey"
+
+
+def test_json_heeds_how_texts_are_opened(tmp_path):
+    path = tmp_path / "file"
+    opening = {
+        "open_args_save": {"encoding": "ascii", "errors": "replace", "newline": "\r\n"},
+        "open_args_load": {"encoding": "latin-1", "newline": ""},
+    }
+    dataset = JSONDataset(path, fs_args=opening, save_args={"ensure_ascii": False})
+
+    dataset.save(["é", "a\nb"])
+
+    assert path.read_bytes() == b'[\r\n  "?",\r\n  "a\\nb"\r\n]'.replace(b'",\r\n  "', b'",\r\n  "')
+    assert dataset.load() == ["?", "a\nb"]

@@ -1,8 +1,13 @@
+import gc
+import io
+import tarfile
+import zipfile
 from pathlib import Path
 
 import fsspec
 import pytest
 
+from penstock.errors import DatasetError
 from penstock.io.location import Location, locate
 
 
@@ -82,3 +87,30 @@ def test_releasing_a_url_reaches_the_cache_of_the_file_and_of_its_folder():
     located("forgetful://folder/file").forget()
 
     assert forgotten == ["folder/file", "folder"]
+
+
+def test_a_home_that_nobody_has_is_named():
+    with pytest.raises(DatasetError, match="~nobody_of_that_name/file"):
+        located("~nobody_of_that_name/file")
+
+
+def packed(path, content):
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("file", content)
+    else:
+        with tarfile.open(path, "w") as archive:
+            member = tarfile.TarInfo("file")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_a_file_in_an_archive_is_read(tmp_path, kind):
+    """Its file system closes the archive when nobody has it any more."""
+    path = tmp_path / f"archive.{kind}"
+    packed(path, b"content")
+
+    with located(f"{kind}://file::{path}").read() as file:
+        gc.collect()
+        assert file.read() == b"content"

@@ -85,6 +85,27 @@ def test_options_with_telling_names_are_secret_at_any_depth():
     }
 
 
+def test_options_with_telling_names_are_secret_in_lists_too():
+    options = {
+        "clients": [{"password": "hunter22", "host": "h"}, 3],
+        "pair": ({"private_key": "hunter33"},),
+        "mode": ["w"],
+    }
+
+    assert {"hunter22", "hunter33"} <= set(secrets_of("", secret_options(options)))
+    assert "host" not in str(secret_options(options))
+    assert without_secret_options(options) == {
+        "clients": [{"password": "***", "host": "h"}, 3],
+        "pair": ({"private_key": "***"},),
+        "mode": ["w"],
+    }
+
+
+@pytest.mark.parametrize("name", ["passphrase", "private_key", "privateKey", "sas_token", "sas", "signature"])
+def test_a_name_tells_that_its_option_is_secret(name):
+    assert without_secret_options({name: "hunter22"}) == {name: "***"}
+
+
 def hide(text):
     return text.replace("secret", "***")
 

@@ -1,4 +1,5 @@
 import sys
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -178,3 +179,41 @@ def test_a_module_that_pandas_itself_misses_is_told_as_it_is(tmp_path, monkeypat
         CSVDataset(tmp_path / "file").load()
 
     assert "pip install" not in str(caught.value)
+
+
+def test_a_csv_heeds_how_texts_are_opened(tmp_path):
+    (tmp_path / "file").write_bytes(b"a\ncaf\xe9\n")
+    opening = {"open_args_load": {"errors": "replace", "newline": ""}, "open_args_save": {"newline": "\r\n"}}
+    dataset = CSVDataset(tmp_path / "file", fs_args=opening)
+
+    loaded = dataset.load()
+    dataset.save(loaded)
+
+    assert list(loaded["a"]) == ["caf\ufffd"]
+    assert (tmp_path / "file").read_bytes() == "a\r\ncaf\ufffd\r\n".encode()
+
+
+def test_a_csv_replaces_what_its_encoding_lacks_if_told_to(tmp_path):
+    opening = {"open_args_save": {"encoding": "ascii", "errors": "replace"}}
+
+    CSVDataset(tmp_path / "file", fs_args=opening).save(pd.DataFrame({"a": ["é"]}))
+
+    assert (tmp_path / "file").read_bytes() == b"a\n?\n"
+
+
+def test_a_csv_is_packed_whatever_the_case_of_its_suffix(tmp_path):
+    dataset = CSVDataset(tmp_path / "FILE.CSV.GZ")
+
+    dataset.save(FRAME)
+
+    assert (tmp_path / "FILE.CSV.GZ").read_bytes()[:2] == b"\x1f\x8b"
+    pd.testing.assert_frame_equal(dataset.load(), FRAME)
+
+
+def test_a_csv_in_an_archive_is_not_packed_once_more(tmp_path):
+    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
+        archive.writestr("table.csv", "a\n1\n")
+
+    loaded = CSVDataset(f"zip://table.csv::{tmp_path / 'archive.zip'}").load()
+
+    assert list(loaded["a"]) == [1]

@@ -477,3 +477,12 @@ def test_a_function_that_does_not_take_the_inputs_leaves_the_node_as_it_was():
         made.func = lambda z: z
 
     assert made.func is two
+
+
+def test_only_what_can_be_called_is_made_the_function_of_a_node():
+    made = node(double, ["a"], "b")
+
+    with pytest.raises(InvalidNodeError, match="int"):
+        made.func = 5
+
+    assert made.func is double

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -12,12 +13,13 @@ import time
 import dask
 import dask.array
 import pytest
-from distributed import get_client
+from distributed import Client, LocalCluster, get_client
 
-from penstock import ClusterError, DaskRunner, DataCatalog, MemoryDataset, NodeError
+from penstock import ClusterError, DaskRunner, DataCatalog, MemoryDataset, NodeError, NoWorkersError
+from penstock.graph import speaker
 from penstock.pipeline import node, pipeline
 from penstock.runner.cluster import waiting
-from penstock.testing import DiaryDataset
+from penstock.testing import DiaryDataset, add_one
 
 
 @pytest.fixture
@@ -189,8 +191,9 @@ def test_a_node_that_kills_its_workers_is_the_suspect(runner, diary):
 def test_nothing_is_saved_after_a_run_has_failed(runner, diary):
     def slow():
         diary.note("slow begins")
-        # The driver hears of the failure meanwhile, also where processors are few.
-        time.sleep(3)
+        handover, last = speaker.AT_WORK.get().context.handover, time.time() + 60
+        while not handover.is_over() and time.time() < last:
+            time.sleep(0.01)
         diary.note("slow ends")
         return 1
 
@@ -313,3 +316,35 @@ def test_a_run_whose_scheduler_dies_ends_with_a_clear_error(short_lived, diary, 
     killer.join()
     time.sleep(2)
     assert [what for what in diary.whats() if what.startswith("saved")] == ["saved stored"]
+
+
+# Workers that Dask has given up, since their restart took longer than it waits
+
+
+def dies_once(diary):
+    kill_first(diary)
+    return 1
+
+
+def test_a_worker_that_dask_has_given_up_is_started_anew(diary):
+    nodes = pipeline([node(functools.partial(dies_once, diary), None, "b", name="dies")])
+
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "100ms"}):
+        result = DaskRunner(n_workers=1, dashboard_address="127.0.0.1:0", worker_timeout_seconds=60).run(
+            nodes, DataCatalog()
+        )
+
+    assert result["b"].load() == 1
+
+
+def test_a_cluster_of_somebody_elses_whose_workers_dask_has_given_up_is_an_error_at_once():
+    with (
+        LocalCluster(n_workers=1, processes=False, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        # What Dask does when `lost-worker-timeout` is over.
+        cluster.sync(cluster.workers[0].close)
+        del cluster.workers[0]
+
+        with pytest.raises(NoWorkersError, match=r"given up all workers.*scale\(1\)"):
+            DaskRunner(client).run(pipeline([node(add_one, "a", "b")]), DataCatalog({"a": 1}))

@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import shutil
 import signal
 import sys
@@ -526,11 +527,15 @@ def test_a_flood_is_cut_short_and_the_rest_counted(client, caplog):
     DaskRunner(client).run(one(train), penstock.DataCatalog({"a": 1}))
 
     arrived = told(caplog)
-    (left_out,) = [record for record in caplog.records if record.name == logs.__name__]
+    told_of = [record for record in caplog.records if record.name == logs.__name__]
     assert [line.rstrip() for line in arrived] == [f"train: line {number}" for number in range(len(arrived))]
     assert len(arrived) > 1_000
-    assert left_out.levelname == "WARNING"
-    assert f": {5_000 - len(arrived)} records or prints were left out" in left_out.getMessage()
+    assert {record.levelname for record in told_of} == {"WARNING"}
+    # One each time that a worker may speak again: of more than one where the machine is slow.
+    counts = [
+        re.search(r": (\d+) records or prints were left out", record.getMessage())[1] for record in told_of
+    ]
+    assert sum(map(int, counts)) == 5_000 - len(arrived)
 
 
 def test_a_worker_that_comes_late_speaks_as_well(caplog, tmp_path):

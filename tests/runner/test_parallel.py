@@ -16,7 +16,7 @@ from dask._task_spec import Alias, DataNode, Task, TaskRef
 from penstock.errors import CannotSendError, NodeError, RunnerError
 from penstock.io import DataCatalog, MemoryDataset
 from penstock.pipeline import node, pipeline
-from penstock.runner import ParallelRunner
+from penstock.runner import ParallelRunner, pool
 from penstock.testing import add_one, fail
 
 MEMORY_FOLDER = Path("/dev/shm")
@@ -78,7 +78,10 @@ def test_a_killed_worker_is_an_error_that_names_the_task(runner):
 def test_a_worker_killed_between_two_runs_is_replaced(runner):
     pid = process_of_a_node(runner)
     os.kill(pid, signal.SIGKILL)
-    time.sleep(1.0)
+    # loky notices in a thread of its own.
+    until = time.monotonic() + 30
+    while not pool._idle[-1].executor._flags.broken and time.monotonic() < until:
+        time.sleep(0.01)
 
     assert process_of_a_node(runner) != pid
 

@@ -7,10 +7,10 @@ import inspect
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from penstock.errors import InvalidNodeError, MissingInputError
+from penstock.errors import DatasetError, DatasetNotFoundError, InvalidNodeError, MissingInputError
 
 if TYPE_CHECKING:
-    from penstock._typing import CatalogLike, NodeLike, PipelineLike
+    from penstock._typing import CatalogLike, DatasetLike, NodeLike, PipelineLike
 
 
 def check_inputs(pipeline: PipelineLike, catalog: CatalogLike) -> None:
@@ -23,6 +23,29 @@ def check_inputs(pipeline: PipelineLike, catalog: CatalogLike) -> None:
     raise MissingInputError(
         missing, type(catalog).__name__, {name: near for name, near in close.items() if near}
     )
+
+
+def check_confirms(nodes: Iterable[NodeLike], catalog: CatalogLike) -> None:
+    """Refuse nodes that confirm what cannot be confirmed, naming all of them."""
+    confirmed = [(name, node, catalog.get(name)) for node in nodes for name in node.confirms]
+    problems = [
+        f"{name!r} of node {node.name!r} ({problem})"
+        for name, node, dataset in confirmed
+        if (problem := _why_not_confirmed(dataset))
+    ]
+    if problems:
+        is_missing = all(dataset is None for _, _, dataset in confirmed)
+        raise (DatasetNotFoundError if is_missing else DatasetError)(
+            f"Nodes confirm what cannot be confirmed: {', '.join(problems)}. Give a dataset with a method `confirm`, or leave "
+            "`confirms` out"
+        )
+
+
+def _why_not_confirmed(dataset: DatasetLike | None) -> str:
+    if dataset is None:
+        return "the catalog does not have it"
+    has_method = callable(getattr(dataset, "confirm", None))
+    return "" if has_method else f"a {type(dataset).__name__} has no method `confirm`"
 
 
 def refuse_generators(nodes: Iterable[NodeLike]) -> None:

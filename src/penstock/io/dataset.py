@@ -168,8 +168,13 @@ def is_dataset_error(error: BaseException) -> bool:
 
 
 def is_dataset(thing: object) -> TypeGuard[DatasetLike]:
-    """Whether the thing can be loaded, saved, asked and released, whoever wrote it. A class is data."""
+    """Whether the thing can be loaded, saved, asked and released, whoever wrote it. A class is data.
+
+    Its class is asked: things that have any attribute that they are asked for, like those of `dask.delayed`, are data.
+    """
     return isinstance(thing, AbstractDataset) or (
         not isinstance(thing, type)
-        and all(callable(getattr(thing, method, None)) for method in ("load", "save", "exists", "release"))
+        and all(
+            callable(getattr(type(thing), method, None)) for method in ("load", "save", "exists", "release")
+        )
     )

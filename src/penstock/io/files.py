@@ -147,12 +147,19 @@ class JSONDataset(FileDataset):
 
     def _read(self, file: IO[bytes]) -> Data:
         content = file.read()
-        return json.loads(
-            content.decode(**self._load_text) if self._load_text else content, **self._load_args
-        )
+        if not self._load_text:
+            # json finds out which of the encodings of Unicode it is.
+            return json.loads(content, **self._load_args)
+        return json.loads(content.decode(*_encoding(self._load_text)), **self._load_args)
 
     def _write(self, data: Data, file: IO[bytes]) -> None:
-        file.write(json.dumps(data, **self._save_args).encode(self._save_text.get("encoding", "utf-8")))
+        text = json.dumps(data, **self._save_args)
+        newline = self._save_text.get("newline") or "\n"
+        file.write(text.replace("\n", newline).encode(*_encoding(self._save_text)))
+
+
+def _encoding(given: Mapping[str, Any]) -> tuple[str, str]:
+    return given.get("encoding") or "utf-8", given.get("errors") or "strict"
 
 
 class PickleDataset(FileDataset):

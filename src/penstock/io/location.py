@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import os
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -50,7 +51,11 @@ class Location:
         if fs.protocol == "memory" and not self.read_options:
             # Its open() gives all readers one file object with one position.
             return io.BytesIO(fs.cat_file(path))
-        return cast("IO[bytes]", fs.open(path, "rb", **self.read_options))
+        file = fs.open(path, "rb", **self.read_options)
+        if not fs.cachable:
+            # fsspec forgets it, and an archive is closed when nobody has its file system any more.
+            weakref.finalize(file, _let_go, fs).atexit = False
+        return cast("IO[bytes]", file)
 
     @contextmanager
     def replace(self) -> Iterator[IO[bytes]]:
@@ -123,9 +128,17 @@ def locate(
         url = url.removeprefix(prefix)
     is_local = "://" not in url and "::" not in url
     if is_local:
+        try:
+            path = Path(url).expanduser()
+        except RuntimeError as error:
+            raise DatasetError(f"{url}: nobody of that name has a home here") from error
         # Not Path.absolute: `..` is taken out, so that equal files have equal paths.
-        url = os.path.abspath(Path(url).expanduser())  # noqa: PTH100 - not Path.resolve either, it follows links
+        url = os.path.abspath(path)  # noqa: PTH100 - not Path.resolve either, it follows links
     return Location(url, is_local, options, _without_mode(read_options), _without_mode(write_options))
+
+
+def _let_go(_: object) -> None:
+    """Nobody has the file any more: here goes what it needed."""
 
 
 def _without_mode(options: Mapping[str, Any]) -> dict[str, Any]:

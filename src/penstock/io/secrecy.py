@@ -19,7 +19,8 @@ _TOKEN = re.compile(
 _QUERY = re.compile(r"([a-z][\w+.-]*://[^\s'\"?]*\?)[^\s'\"]+", re.IGNORECASE)
 
 _SECRET_NAME = re.compile(
-    r"secret|passw|pwd|token|credential|account_key|api_?key|access_?key|connection_string|^key$|^auth|storage_options|headers",
+    r"secret|passw|passphrase|pwd|token|credential|account_key|api_?key|access_?key|private_?key|signature|^sas|connection_string|"
+    r"^key$|^auth|storage_options|headers",
     re.IGNORECASE,
 )
 # Shorter texts are no secrets, and hiding them would make every message unreadable.
@@ -62,8 +63,19 @@ def _texts(option: object) -> Iterator[str]:
 
 def secret_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Those options, at any depth, whose names tell that they are secret."""
-    nested = {name: secret_options(value) for name, value in options.items() if isinstance(value, Mapping)}
-    return nested | {name: value for name, value in options.items() if _SECRET_NAME.search(str(name))}
+    found = {
+        name: value if _SECRET_NAME.search(str(name)) else _secrets_in(value)
+        for name, value in options.items()
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _secrets_in(value: object) -> object:
+    if isinstance(value, Mapping):
+        return secret_options(value)
+    if isinstance(value, list | tuple):
+        return [secret for each in value if (secret := _secrets_in(each))]
+    return None
 
 
 def without_secret_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,9 +84,17 @@ def without_secret_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shown_option(name: str, value: object) -> object:
-    if _SECRET_NAME.search(str(name)):
-        return HIDDEN
-    return without_secret_options(value) if isinstance(value, Mapping) else value
+    return HIDDEN if _SECRET_NAME.search(str(name)) else _without_secrets(value)
+
+
+def _without_secrets(value: object) -> object:
+    if isinstance(value, Mapping):
+        return without_secret_options(value)
+    if isinstance(value, list):
+        return [_without_secrets(each) for each in value]
+    if isinstance(value, tuple):
+        return tuple(map(_without_secrets, value))
+    return value
 
 
 def hide_in_error(error: BaseException, hide: Callable[[str], str]) -> bool:

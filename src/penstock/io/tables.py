@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 _COMPRESSION_BY_SUFFIX = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": "zip", ".zst": "zstd"}
 
+_READ_ARGUMENTS = {"encoding": "encoding", "errors": "encoding_errors"}
+_WRITE_ARGUMENTS = {"encoding": "encoding", "errors": "errors", "newline": "lineterminator"}
+"""What pandas calls the arguments with which texts are opened; it reads whatever line ends there are."""
+
 
 class CSVDataset(FileDataset):
     """A pandas `DataFrame` as CSV, packed if the path ends in `.gz`, `.bz2`, `.xz`, `.zip` or `.zst`.
@@ -37,7 +41,10 @@ class CSVDataset(FileDataset):
         return super().load()
 
     def _read(self, file: IO[bytes] | str) -> Data:
-        arguments = self._arguments(self._load_text, self._load_args, self._location.read_options)
+        text = {
+            _READ_ARGUMENTS[name]: given for name, given in self._load_text.items() if name in _READ_ARGUMENTS
+        }
+        arguments = self._arguments({**text, **self._load_args}, self._location.read_options)
         return _pandas(self).read_csv(file, **arguments)
 
     def _write(self, data: Data, file: IO[bytes]) -> None:
@@ -48,17 +55,16 @@ class CSVDataset(FileDataset):
             raise ValueError(
                 f"a save replaces the whole file: mode {self._save_args['mode']!r} cannot be had"
             )
-        arguments = self._arguments(self._save_text, self._save_args, self._location.write_options)
+        text = {_WRITE_ARGUMENTS[name]: given for name, given in self._save_text.items() if given}
+        arguments = self._arguments({**text, **self._save_args}, self._location.write_options)
         data.to_csv(file, **{**arguments, "mode": "wb"})
 
-    def _arguments(
-        self, text: Mapping[str, Any], given: Mapping[str, Any], opening: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        arguments = {name: text[name] for name in text if name == "encoding"} | dict(given)
+    def _arguments(self, arguments: dict[str, Any], opening: Mapping[str, Any]) -> dict[str, Any]:
         if arguments.get("compression", "infer") == "infer":
             # pandas reads it off a path, but is given an open file.
             is_packed_below = "compression" in opening
-            suffix = PurePosixPath(self.filepath).suffix
+            # Of the innermost, in a chain: `zip://table.csv::archive.zip` is not packed once more.
+            suffix = PurePosixPath(self.filepath.partition("::")[0]).suffix.lower()
             arguments["compression"] = None if is_packed_below else _COMPRESSION_BY_SUFFIX.get(suffix)
         return arguments
 

@@ -60,12 +60,7 @@ class Node:
         namespace: str | None = None,
         preview_fn: Callable[..., Any] | None = None,
     ) -> None:
-        if not callable(func):
-            advice = "Write node(function, inputs, outputs)"
-            raise InvalidNodeError(
-                f"of {func!r}", "its first argument is no function but", [type(func).__name__], advice
-            )
-        self._func = func
+        self._func = _checked_function(func)
         self._given_name = interned(name) if name else None
         self._namespace = namespace or None
         self._name: str | None = None
@@ -91,7 +86,7 @@ class Node:
     @func.setter
     def func(self, func: Callable[..., Data]) -> None:
         before = self._func
-        self._func = func
+        self._func = _checked_function(func)
         try:
             self._order_inputs()
         except SignatureError:
@@ -392,3 +387,10 @@ def node(  # noqa: PLR0913 - the contract's arguments
         namespace=namespace,
         preview_fn=preview_fn,
     )
+
+
+def _checked_function(func: object) -> Callable[..., Any]:
+    if callable(func):
+        return func
+    advice = "Write node(function, inputs, outputs)"
+    raise InvalidNodeError(f"of {func!r}", "what it calls is no function but", [type(func).__name__], advice)

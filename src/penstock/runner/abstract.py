@@ -18,7 +18,7 @@ import dask.local
 
 from penstock.errors import RunnerError
 from penstock.graph.attempts import with_policies
-from penstock.graph.checks import check_inputs
+from penstock.graph.checks import check_confirms, check_inputs
 from penstock.graph.compile import compile_pipeline, is_cached
 from penstock.graph.failures import CarriedError, unpacked
 from penstock.graph.handover import Handover, Listener, SameProcess
@@ -223,6 +223,7 @@ class AbstractRunner:
                 catalog[name] = own_default(name)
             else:
                 catalog.get(name, fallback_to_runtime_pattern=True)
+        check_confirms(pipeline.nodes, catalog)
 
     def _own_default(self) -> Callable[[str], DatasetLike] | None:
         """What a subclass overrides `create_default_dataset` with, under either name."""

@@ -200,6 +200,19 @@ class ErrorPromises(Base):
         assert "company" in str(caught.value)
         assert diary.whats() == []
 
+    def test_what_cannot_be_confirmed_is_named_before_anything_runs(self, runner: Any, diary: Diary) -> None:
+        """Otherwise a long node runs and saves first, in vain."""
+
+        def make() -> int:
+            return int(diary.noted("ran", 1))
+
+        nodes = pipeline([node(make, None, "a", name="make", confirms=["nobody", "a"])])
+
+        with pytest.raises(DatasetError, match=r"'nobody' of node 'make'.*'a' of node 'make'.*MemoryDataset"):
+            runner.run(nodes, DataCatalog())
+
+        assert diary.whats() == []
+
     def test_a_dataset_to_confirm_that_the_catalog_lacks_is_an_error(self, runner: Any) -> None:
         nodes = pipeline([node(lambda: 1, None, "a", name="make", confirms="nobody")])
 

@@ -171,7 +171,8 @@ def _tell_of_silent(workers: Sequence[str]) -> None:
 
 def _ours_on_workers(client: Client, workers: list[str]) -> dict[str, object]:
     """Our version on each, or what was raised when it was asked for."""
-    asked = client.run(pkgutil.resolve_name, _OUR_VERSION, workers=workers, on_error="return")
+    with saying("the workers to say which penstock they have"):
+        asked = client.run(pkgutil.resolve_name, _OUR_VERSION, workers=workers, on_error="return")
     # A worker that has died in the meantime does not answer, and fits: Dask sends nothing there.
     return {f"worker {address}": told for address, told in asked.items() if not isinstance(told, OSError)}
 

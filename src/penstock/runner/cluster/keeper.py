@@ -73,6 +73,7 @@ class Keeper:
         """
         count = len(self._client.nthreads())
         if self._cluster is None:
+            self._look_for_lost(count)
             return count
         if count != self._count:
             self._notice(count)
@@ -85,6 +86,24 @@ class Keeper:
             if problem is not None:
                 raise NoWorkersError(problem, self._said)
         return count
+
+    def _look_for_lost(self, count: int) -> None:
+        """Start workers of this machine anew that Dask has given up: those whose restart took longer than `lost-worker-timeout`."""
+        cluster: Any = self._client.cluster
+        wanted, there = getattr(cluster, "worker_spec", None), getattr(cluster, "workers", None)
+        if not wanted or there is None or self._adapts or _is_changing(cluster):
+            return
+        lost = wanted.keys() - there.keys()
+        if lost and self._is_ours:
+            _LOG.warning(
+                "%d of %d workers were given up by Dask; as many new ones are started", len(lost), len(wanted)
+            )
+            cluster.scale(len(wanted))
+        elif not there and not count:
+            raise NoWorkersError(
+                f"Dask has given up all workers of the cluster, and starts none: call its scale({len(wanted)})",
+                [],
+            )
 
     def said(self, *, with_logs: bool = False) -> list[str]:
         """What the queue says of each job; the log's end of those that are over, and on demand of those it is not asked for."""
@@ -112,7 +131,7 @@ class Keeper:
         ended = {name: state for name, state in known.items() if state.is_over}
         if ended:
             self._said = _each_once(_told(state, jobs.get(name)) for name, state in ended.items())
-        has_others = count > 0 or len(ended) < len(known) or self._is_submitting()
+        has_others = count > 0 or len(ended) < len(known) or _is_changing(self._cluster)
         if not self._is_ours:
             return None if has_others or self._adapts else self._blame()
         if not ended:
@@ -128,11 +147,6 @@ class Keeper:
             _LOG.warning("Jobs ended: %s. As many new ones are asked for", told)
             self._cluster.sync(self._cluster.replace, list(ended))
         return None
-
-    def _is_submitting(self) -> bool:
-        """Whether jobs are on their way to the queue: the cluster knows them when all of them have been submitted."""
-        lock = getattr(self._cluster, "_lock", None)
-        return lock is not None and bool(lock.locked())
 
     def _given_up(self) -> dict[str, State]:
         """Jobs whose worker was gone for `lost-worker-timeout`: Dask forgets them, and only `adapt` asks for others."""
@@ -150,6 +164,12 @@ class Keeper:
         if self._cluster is None:
             return {}
         return {str(name): job for name, job in dict(self._cluster.workers).items()}
+
+
+def _is_changing(cluster: Any) -> bool:
+    """Whether workers are being started, or jobs are on their way to the queue: the cluster knows them when all of them are there."""
+    lock = getattr(cluster, "_lock", None)
+    return lock is not None and bool(lock.locked())
 
 
 def _each_once(told: Iterable[str]) -> list[str]:
