@@ -6,6 +6,7 @@ import json
 import re
 import threading
 import traceback
+import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -240,8 +241,14 @@ def pages(start):
     found, waiting = {}, [start]
     while waiting and len(found) < 60:
         address = waiting.pop(0)
-        with urllib.request.urlopen(address, timeout=30) as answer:
-            found[address] = answer.read().decode(errors="replace")
+        try:
+            with urllib.request.urlopen(address, timeout=30) as answer:
+                found[address] = answer.read().decode(errors="replace")
+        except urllib.error.HTTPError as error:
+            # A task that the scheduler has forgotten since it was linked.
+            if error.code != 404:
+                raise
+            found[address] = ""
         links = re.findall(r'href="([^"#]*\.html)"', found[address])
         waiting += {urllib.parse.urljoin(address, link) for link in links} - {*found, *waiting}
     return found
