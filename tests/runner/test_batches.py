@@ -13,6 +13,7 @@ import pytest
 from dask._task_spec import Task, TaskRef
 from dask.local import get_async
 
+from penstock.runner import batches
 from penstock.runner.batches import BatchHere, Threads, threads
 
 WHO: ContextVar[str] = ContextVar("who", default="nobody")
@@ -130,8 +131,9 @@ def test_nothing_is_executed_any_more_once_the_threads_are_ended():
     assert executed == [["first"]]
 
 
-def test_a_lock_that_an_interrupt_has_left_taken_holds_nobody_up():
+def test_a_lock_that_an_interrupt_has_left_taken_holds_nobody_up(monkeypatch):
     """Dask's queue has one, which a thread needs to call back."""
+    monkeypatch.setattr(batches, "END_SECONDS", 0.1)
     pool, taken = Threads(1), threading.Lock()
     taken.acquire()
     pool.submit(list, ["task"]).add_done_callback(lambda _: taken.acquire())

@@ -28,24 +28,19 @@ def check_inputs(pipeline: PipelineLike, catalog: CatalogLike) -> None:
 def check_confirms(nodes: Iterable[NodeLike], catalog: CatalogLike) -> None:
     """Refuse nodes that confirm what cannot be confirmed, naming all of them."""
     confirmed = [(name, node, catalog.get(name)) for node in nodes for name in node.confirms]
-    problems = [
-        f"{name!r} of node {node.name!r} ({problem})"
-        for name, node, dataset in confirmed
-        if (problem := _why_not_confirmed(dataset))
-    ]
-    if problems:
-        is_missing = all(dataset is None for _, _, dataset in confirmed)
-        raise (DatasetNotFoundError if is_missing else DatasetError)(
-            f"Nodes confirm what cannot be confirmed: {', '.join(problems)}. Give a dataset with a method `confirm`, or leave "
+    wrong = [each for each in confirmed if not callable(getattr(each[2], "confirm", None))]
+    if wrong:
+        told = [f"{name!r} of node {node.name!r} ({_told(dataset)})" for name, node, dataset in wrong]
+        raise (DatasetError if any(dataset is not None for _, _, dataset in wrong) else DatasetNotFoundError)(
+            f"Nodes confirm what cannot be confirmed: {', '.join(told)}. Give a dataset with a method `confirm`, or leave "
             "`confirms` out"
         )
 
 
-def _why_not_confirmed(dataset: DatasetLike | None) -> str:
+def _told(dataset: DatasetLike | None) -> str:
     if dataset is None:
         return "the catalog does not have it"
-    has_method = callable(getattr(dataset, "confirm", None))
-    return "" if has_method else f"a {type(dataset).__name__} has no method `confirm`"
+    return f"a {type(dataset).__name__} has no method `confirm`"
 
 
 def refuse_generators(nodes: Iterable[NodeLike]) -> None:

@@ -15,8 +15,11 @@ from contextvars import Context, copy_context
 from queue import SimpleQueue
 from typing import Any
 
-END_SECONDS = 0.01
-"""How often it is looked whether threads have come to their end."""
+LOOK_SECONDS = 0.01
+"""How often it is looked whether anything is still executed."""
+
+END_SECONDS = 3.0
+"""How long it is waited for the end of a thread that executes nothing."""
 
 Execute = Callable[[list[Any]], list[Any]]
 """Dask's function that executes the tasks of a batch and packs what they raise."""
@@ -104,7 +107,7 @@ class Threads:
         self._shared.is_over = True
         self._dismiss()
         while self._shared.executing:
-            time.sleep(END_SECONDS)
+            time.sleep(LOOK_SECONDS)
         for thread in self._threads:
             # One whose start was interrupted cannot be joined. One that calls back may wait for a lock which an interrupt has
             # left taken, of the queue that Dask has just left: it executes nothing, and need not be waited for.
