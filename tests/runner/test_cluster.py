@@ -10,6 +10,7 @@ import random
 import signal
 import threading
 import time
+from concurrent import futures
 from pathlib import Path
 
 import dask
@@ -327,6 +328,8 @@ def mortal_client():
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
+        # Dask 2024.12 sometimes waits for ever where it closes a worker that it is about to start once more.
+        client.wait_for_workers(1, timeout=60)
 
 
 def test_a_task_that_kills_its_workers_is_named(mortal_client):
@@ -450,6 +453,27 @@ def test_ctrl_c_twice_while_a_cluster_starts_closes_it_when_it_has_started(monke
         DaskRunner(n_workers=1).run(pipeline([node(add_one, "a", "b")]), DataCatalog({"a": 1}))
 
     assert closed == ["client", "cluster"]
+
+
+class Lasting(LocalCluster):
+    """Does not end."""
+
+    async def _close(self):
+        await asyncio.sleep(3600)
+
+
+def test_a_cluster_that_does_not_end_is_not_waited_for_for_ever(monkeypatch, caplog):
+    monkeypatch.setattr(connect, "CLOSE_SECONDS", 0.2)
+    cluster = Lasting(n_workers=1, processes=False, dashboard_address="127.0.0.1:0")
+    try:
+        started = futures.Future()
+        started.set_result((cluster, Client(cluster, set_as_default=False)))
+
+        connect._close(started)
+    finally:
+        cluster.sync(LocalCluster._close, cluster)
+
+    assert "The cluster has not ended within 0.2 s" in caplog.text
 
 
 UNGUARDED = """

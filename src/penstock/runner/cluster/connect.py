@@ -18,7 +18,7 @@ from typing import Any
 
 import dask
 from distributed import Client, LocalCluster, Nanny, Security, Worker
-from distributed.deploy import Cluster
+from distributed.deploy import Cluster, SpecCluster
 
 from penstock.errors import ClusterError, RunnerError
 from penstock.runner.cluster.interrupts import block_interrupts
@@ -27,6 +27,9 @@ from penstock.runner.cluster.settings import Configured, configured
 from penstock.runner.cluster.waiting import saying
 
 _LOG = logging.getLogger(__name__)
+
+CLOSE_SECONDS = 60.0
+"""How long it is waited for a cluster to end."""
 
 DASHBOARD_PORT = 8787
 """Where Dask's users look for the dashboard."""
@@ -173,7 +176,20 @@ def _close(starting: Future[tuple[Cluster, Client]]) -> None:
         try:
             client.close()
         finally:
-            cluster.close()
+            _close_cluster(cluster)
+
+
+def _close_cluster(cluster: Cluster) -> None:
+    """Close a cluster, and wait for that not for ever: Dask sometimes does where a worker is being started once more."""
+    if not isinstance(cluster, SpecCluster):
+        cluster.close()
+        return
+    try:
+        cluster.close(timeout=CLOSE_SECONDS)
+    except asyncio.TimeoutError:
+        _LOG.warning(
+            "The cluster has not ended within %g s; what is left of it ends with this process", CLOSE_SECONDS
+        )
 
 
 def _start(arguments: Mapping[str, Any]) -> tuple[Cluster, Client]:
