@@ -328,7 +328,7 @@ def mortal_client():
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
-        # Dask 2024.12 sometimes waits for ever where it closes a worker that it is about to start once more.
+        # The oldest Dask sometimes waits for ever where it closes a worker that it is about to start once more.
         client.wait_for_workers(1, timeout=60)
 
 
@@ -484,7 +484,7 @@ run(pipeline([node(abs, "x", "y")]), {"x": -1}, DaskRunner(n_workers=1, dashboar
 
 
 @pytest.mark.skipif(
-    distributed.__version__.startswith("2024."), reason="this Dask starts its workers again and again"
+    distributed.__version__.startswith("2025."), reason="this Dask starts its workers again and again"
 )
 def test_a_script_without_a_guard_is_told_to_have_one(script):
     _, errors = script(UNGUARDED).communicate(timeout=60)
