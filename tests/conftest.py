@@ -11,6 +11,8 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import flaky
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell has what it starts in the background ignore Ctrl-C, and all that is started from there: no test of it could pass.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -26,6 +28,10 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("no hurry")
+
+
+def pytest_configure(config):
+    flaky.pytest_configure(config)
 
 
 @pytest.fixture(scope="session")
