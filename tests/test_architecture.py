@@ -125,7 +125,7 @@ def modules(root: Path) -> list[Module]:
 
 
 def part(name: str) -> str:
-    """The part of the package that a module belongs to: `penstock.graph.work` to `graph`."""
+    """The part of the package that a module belongs to: `penstock.tasks.dataset_tasks` to `graph`."""
     return [*name.split("."), "__init__"][1]
 
 
@@ -362,7 +362,7 @@ PLANTS = {
     ),
     "a second place with the task spec": Plant(
         imports_away_from_home,
-        "graph/work.py",
+        "tasks/dataset_tasks.py",
         "from dask._task_spec import Task",
         "imports dask._task_spec",
     ),
@@ -389,13 +389,13 @@ PLANTS = {
     ),
     "Dask in a pipeline": Plant(
         imports_of_dask_below_the_graph,
-        "pipeline/links.py",
+        "pipeline/topology.py",
         "from dask.core import toposort",
         "imports dask.core",
     ),
     "a long file": Plant(files_too_long, "hooks.py", "\n" * MOST_LINES, "lines"),
     "a listed name that is not there": Plant(
-        untrue_lists_of_names, "sending.py", '__all__ = ["absent", "why_not_sendable"]', "lists absent"
+        untrue_lists_of_names, "_pickling.py", '__all__ = ["absent", "why_not_sendable"]', "lists absent"
     ),
     "a name that is left out": Plant(
         untrue_lists_of_names,
@@ -404,7 +404,7 @@ PLANTS = {
         "does not list task_key",
     ),
     "a list that is not sorted": Plant(
-        untrue_lists_of_names, "sending.py", '__all__ = ["why_not_sendable", "DEPTH"]', "not sorted"
+        untrue_lists_of_names, "_pickling.py", '__all__ = ["why_not_sendable", "DEPTH"]', "not sorted"
     ),
     "a package without a list": Plant(untrue_lists_of_names, "new/__init__.py", "", "has no __all__"),
     "an import that loads something heavy": Plant(

@@ -12,7 +12,7 @@ from dask.utils import key_split
 
 from penstock.errors import InvalidNodeError, MissingInputError
 from penstock.graph import compile_pipeline
-from penstock.graph.handover import Processes
+from penstock.tasks.backend import Processes
 from penstock.hooks import Hooks, create_hook_manager
 from penstock.io import CachedDataset, DataCatalog, MemoryDataset
 from penstock.pipeline import node, pipeline

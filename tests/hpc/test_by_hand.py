@@ -280,7 +280,7 @@ class TestPreflight:
 
 LOOK = """
 import os, sys
-from penstock.runner.cluster.fit import _look
+from penstock.runner.cluster.checks.compatibility import _look
 os.seteuid(65534)
 print(_look(["no_such_module"], [sys.argv[1]]))
 """

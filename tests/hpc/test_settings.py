@@ -16,8 +16,8 @@ import pytest
 from penstock import DaskRunner, DataCatalog
 from penstock.errors import RunnerError
 from penstock.pipeline import node, pipeline
-from penstock.runner.cluster.interrupts import handlers_kept
-from penstock.runner.cluster.settings import configured, worker_timeout
+from penstock.runner.cluster.connection.signals import handlers_kept
+from penstock.runner.cluster.connection.settings import configured, worker_timeout
 
 LOOPBACK = {"127.0.0.1", "::1"}
 
@@ -67,7 +67,7 @@ def test_a_local_cluster_takes_arguments_from_the_configuration():
 
 def test_variables_are_as_good_as_a_file():
     """A batch script sets them."""
-    script = "from penstock.runner.cluster.settings import configured, worker_timeout; print(configured(), worker_timeout(None))"
+    script = "from penstock.runner.cluster.connection.settings import configured, worker_timeout; print(configured(), worker_timeout(None))"
     variables = {
         "DASK_PENSTOCK__CLUSTER__CLASS": "dask_jobqueue.SLURMCluster",
         "DASK_PENSTOCK__CLUSTER__ADAPT": "{'maximum-jobs': 4}",

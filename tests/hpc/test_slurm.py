@@ -20,7 +20,7 @@ from distributed import Client
 from penstock import DaskRunner, DataCatalog, TextDataset
 from penstock.errors import NodeError, NoWorkersError, RunnerError
 from penstock.pipeline import node, pipeline
-from penstock.runner.cluster.jobs import renewing
+from penstock.runner.cluster.workers.job_queue import renewing
 from tests.hpc.conftest import until
 
 pytestmark = pytest.mark.slurm

@@ -16,9 +16,9 @@ import pytest
 from distributed import Client, LocalCluster, get_client
 
 from penstock import ClusterError, DaskRunner, DataCatalog, MemoryDataset, NodeError, NoWorkersError
-from penstock.graph import speaker
+from penstock.logs import current_node as speaker
 from penstock.pipeline import node, pipeline
-from penstock.runner.cluster import waiting
+from penstock.runner.cluster.workers import waiting
 from penstock.testing import DiaryDataset, add_one
 
 

@@ -20,12 +20,13 @@ import pytest
 
 import penstock
 from penstock import DaskRunner, NodeError, ParallelRunner, SequentialRunner
-from penstock.graph import log_files, speaker
-from penstock.graph.capture import LONGEST_LINE, Channel, catch, let_go
-from penstock.graph.said import Levels, deliver
+from penstock.runner.processes import logs as log_files
+from penstock.logs import current_node as speaker
+from penstock.logs.capture import LONGEST_LINE, Channel, catch, let_go
+from penstock.logs.records import Levels, deliver
 from penstock.pipeline import node, pipeline
 from penstock.runner.cluster import logs
-from penstock.runner.cluster.workers import in_turn
+from penstock.runner.cluster.backend import in_turn
 from penstock.testing import add_one
 
 

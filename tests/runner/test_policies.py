@@ -20,9 +20,9 @@ from penstock import (
     SequentialRunner,
     ThreadRunner,
 )
-from penstock.graph.policy import resources_by_node
+from penstock.graph.policies import resources_by_node
 from penstock.pipeline import node, pipeline
-from penstock.runner.cluster.files import stored_datasets
+from penstock.runner.cluster.checks.shared_files import stored_datasets
 from penstock.testing import DiaryDataset, Recorder
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.graph import speaker
+from penstock.logs import current_node as speaker
 from penstock.io import DataCatalog
 from penstock.pipeline import node, pipeline
 from penstock.runner import SequentialRunner

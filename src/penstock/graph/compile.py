@@ -31,14 +31,14 @@ from dask._task_spec import DataNode, Task, TaskRef
 from dask.sizeof import sizeof
 
 from penstock.graph.checks import check_inputs, refuse_generators
-from penstock.graph.handover import Handover, SameProcess
-from penstock.graph.held import Held
+from penstock.tasks.backend import Handover, SameProcess
+from penstock.tasks.values import Held
 from penstock.graph.keys import new_run, task_key
-from penstock.graph.part import copy_mode_of, in_memory, is_plain, part_of
+from penstock.graph.subcatalog import copy_mode_of, in_memory, is_plain, part_of
 from penstock.graph.plan import Plan
-from penstock.graph.ports import Input, Output, Ports, new_input, new_output
-from penstock.graph.steps import Context, wrapped
-from penstock.graph.work import (
+from penstock.tasks.bindings import Input, Output, Ports, new_input, new_output
+from penstock.tasks.node_steps import Context, wrapped
+from penstock.tasks.dataset_tasks import (
     AsyncCall,
     Call,
     Confirm,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from penstock._typing import NodeLike, PipelineLike
-    from penstock.graph.policy import NodePolicy
+    from penstock.graph.policies import NodePolicy
 
 LINES = 40
 """About what fits on a screen; `str(plan)` leaves out nodes beyond it, and says how many."""

@@ -1,6 +1,6 @@
 """How single nodes are run: what is tried again, and where on a cluster they go.
 
-Retries happen inside the task (`penstock.graph.attempts`), on every scheduler. All the rest is for Dask's distributed one.
+Retries happen inside the task (`penstock.tasks.retries`), on every scheduler. All the rest is for Dask's distributed one.
 """
 
 from __future__ import annotations

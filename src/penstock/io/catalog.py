@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.errors import CannotSendError, DatasetAlreadyExistsError, DatasetError, DatasetNotFoundError
 from penstock.io.dataset import is_dataset, is_dataset_error
 from penstock.io.memory import MemoryDataset
-from penstock.sending import why_not_sendable
+from penstock._pickling import why_not_sendable
 
 if TYPE_CHECKING:
     from penstock._typing import Data, DatasetLike

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeGuard, TypeVar
 
 from penstock.errors import DatasetError
-from penstock.io.secrecy import hide_in_error, without_secret_options, without_url_secrets
+from penstock.io.redaction import hide_in_error, without_secret_options, without_url_secrets
 
 if TYPE_CHECKING:
     from penstock._typing import Data, DatasetLike

@@ -14,7 +14,7 @@ import cloudpickle
 
 from penstock.io.dataset import AbstractDataset
 from penstock.io.location import locate
-from penstock.io.secrecy import HIDDEN, secret_options, secrets_of, without_secret_options
+from penstock.io.redaction import HIDDEN, secret_options, secrets_of, without_secret_options
 
 if TYPE_CHECKING:
     from penstock._typing import Data

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
 from penstock.errors import DatasetError
-from penstock.io.replace import replaced_file, replaced_object
+from penstock.io.atomic import replaced_file, replaced_object
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import dask
 from penstock import runner
 from penstock.kedro.project import Project, current_project
 from penstock.kedro.runners import InSession
-from penstock.runner.cluster.prepare import prepared
+from penstock.runner.cluster.worker_setup import prepared
 
 _QUIET_WORKERS = {"distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "warning"}
 

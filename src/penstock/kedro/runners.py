@@ -14,8 +14,8 @@ from penstock.kedro.project import current_project, follow_kedro
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, PipelineLike
-    from penstock.graph.policy import Policies
-    from penstock.runner.result import RunResult
+    from penstock.graph.policies import Policies
+    from penstock.runs.result import RunResult
 
 # A session asks `isinstance(runner, kedro.runner.AbstractRunner)`, and nothing else of that class.
 KedroRunner.register(runner.AbstractRunner)

@@ -15,12 +15,12 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from penstock.graph.said import packed
-from penstock.graph.speaker import AT_WORK, is_dasks, nodes_named
+from penstock.logs.records import packed
+from penstock.logs.current_node import AT_WORK, is_dasks, nodes_named
 
 if TYPE_CHECKING:
-    from penstock.graph.said import Levels, Message
-    from penstock.graph.work import Work
+    from penstock.logs.records import Levels, Message
+    from penstock.tasks.dataset_tasks import Work
 
 LONGEST_LINE = 100_000
 """Characters after which a line is sent although it goes on."""

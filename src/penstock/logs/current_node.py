@@ -11,7 +11,7 @@ from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from penstock.graph.work import Work
+    from penstock.tasks.dataset_tasks import Work
 
 AT_WORK: ContextVar[Work | None] = ContextVar("penstock_at_work", default=None)
 """The work that this thread does; threads of ours take it along."""

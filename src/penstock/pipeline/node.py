@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import InvalidNodeError, NodeDataError, SignatureError
-from penstock.pipeline.forms import Names, check_datasets, copied, flat, interned, mapped, sort_key
-from penstock.pipeline.outputs import by_dataset, streams
+from penstock.pipeline.dataset_names import Names, check_datasets, copied, flat, interned, mapped, sort_key
+from penstock.pipeline.results import by_dataset, streams
 from penstock.pipeline.signature import bound_order, function_name, identity, inner_name
 from penstock.pipeline.transcoding import base_names
 

@@ -18,11 +18,11 @@ from penstock.errors import (
 )
 from penstock.pipeline import selection
 from penstock.pipeline.checks import check_datasets, check_names
-from penstock.pipeline.links import Links, layers, link
+from penstock.pipeline.topology import Links, layers, link
 from penstock.pipeline.modular import Mapped, Renaming
 from penstock.pipeline.namespaces import GroupedNodes, grouped, reentries
 from penstock.pipeline.node import Node
-from penstock.pipeline.telling import as_json, description
+from penstock.pipeline.formatting import as_json, description
 from penstock.pipeline.transcoding import base_name, base_names
 
 __all__ = [

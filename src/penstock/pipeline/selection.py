@@ -8,7 +8,7 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from penstock.errors import SelectionError
-from penstock.pipeline.links import reachable
+from penstock.pipeline.topology import reachable
 
 if TYPE_CHECKING:
     from penstock.pipeline.pipeline import Pipeline

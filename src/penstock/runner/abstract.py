@@ -17,31 +17,31 @@ from typing import TYPE_CHECKING, Any
 import dask.local
 
 from penstock.errors import RunnerError
-from penstock.graph.attempts import with_policies
+from penstock.tasks.retries import with_policies
 from penstock.graph.checks import check_confirms, check_inputs
 from penstock.graph.compile import compile_pipeline, is_cached
-from penstock.graph.failures import CarriedError, unpacked
-from penstock.graph.handover import Handover, Listener, SameProcess
-from penstock.graph.held import Held, opened
+from penstock.tasks.exceptions import CarriedError, unpacked
+from penstock.tasks.backend import Handover, Listener, SameProcess
+from penstock.tasks.values import Held, opened
 from penstock.graph.keys import new_run
-from penstock.graph.part import is_plain, is_shared_memory
-from penstock.graph.policy import checked_policies, policies_by_node
-from penstock.graph.speaker import nodes_named, work_kept
-from penstock.graph.steps import forget, wrapped
+from penstock.graph.subcatalog import is_plain, is_shared_memory
+from penstock.graph.policies import checked_policies, policies_by_node
+from penstock.logs.current_node import nodes_named, work_kept
+from penstock.tasks.node_steps import forget, wrapped
 from penstock.hooks import Hooks
 from penstock.io.memory import Deferred, MemoryDataset
-from penstock.io.secrecy import without_secret_options, without_url_secrets
-from penstock.runner.batches import BatchHere
+from penstock.io.redaction import without_secret_options, without_url_secrets
+from penstock.runner.threads.executors import BatchHere
 from penstock.runner.missing import missing_outputs, only_missing, resume_nodes
 from penstock.runner.preflight import check_arguments, check_can_be_sent, checked_flag
-from penstock.runner.progress import Progress
-from penstock.runner.progress_bar import progress_bar
-from penstock.runner.result import RunResult
+from penstock.runs.recorder import Progress
+from penstock.runs.progress_bar import progress_bar
+from penstock.runs.result import RunResult
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data, DatasetLike, PipelineLike
     from penstock.graph.plan import Plan
-    from penstock.graph.policy import NodePolicy, Policies
+    from penstock.graph.policies import NodePolicy, Policies
 
 WINDOWS_MAX_WORKERS = 61
 """Windows waits for at most 63 handles at once, two of which a pool needs itself (bpo-26903)."""

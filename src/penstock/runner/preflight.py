@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.errors import CannotSendError, RunnerError
 from penstock.graph.compile import is_cached
-from penstock.graph.steps import wrapped
-from penstock.sending import why_not_sendable
+from penstock.tasks.node_steps import wrapped
+from penstock._pickling import why_not_sendable
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, DatasetLike, PipelineLike

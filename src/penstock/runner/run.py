@@ -13,9 +13,9 @@ from penstock.runner.sequential import SequentialRunner
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, PipelineLike
-    from penstock.graph.policy import Policies
+    from penstock.graph.policies import Policies
     from penstock.runner.abstract import AbstractRunner
-    from penstock.runner.result import RunResult
+    from penstock.runs.result import RunResult
 
 
 def run(  # noqa: PLR0913 - all that a run can be given

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from penstock.runner.parallel import ParallelRunner
+from penstock.runner.processes import ParallelRunner
 from penstock.runner.sequential import SequentialRunner
-from penstock.runner.thread import ThreadRunner
+from penstock.runner.threads import ThreadRunner
 
 if TYPE_CHECKING:
     from penstock._typing import PipelineLike

@@ -7,8 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from penstock.graph.checks import refuse_generators
-from penstock.graph.handover import SameProcess
-from penstock.graph.steps import (
+from penstock.tasks.backend import SameProcess
+from penstock.tasks.node_steps import (
     Context,
     call_node,
     confirm_datasets,

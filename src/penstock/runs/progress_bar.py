@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from penstock.beside import beside
+from penstock._threads import beside
 
 if TYPE_CHECKING:
     from penstock._typing import PipelineLike
-    from penstock.runner.progress import Progress
+    from penstock.runs.recorder import Progress
 
 TICK_SECONDS = 0.5
 """How often the bar is drawn although nothing has happened: the clock goes on."""

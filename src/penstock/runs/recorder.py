@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from penstock.io.catalog import DataCatalog
 from penstock.io.memory import MemoryDataset
-from penstock.runner.result import NodeRecord
+from penstock.runs.result import NodeRecord
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, NodeLike, PipelineLike
-    from penstock.graph.handover import Event
+    from penstock.tasks.backend import Event
     from penstock.graph.plan import Plan
 
 

@@ -12,12 +12,12 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from penstock.graph.failures import carried
-from penstock.graph.log_files import current_channel
-from penstock.graph.speaker import AT_WORK
+from penstock.tasks.exceptions import carried
+from penstock.runner.processes.logs import current_channel
+from penstock.logs.current_node import AT_WORK
 
 if TYPE_CHECKING:
-    from penstock.graph.capture import Channel
+    from penstock.logs.capture import Channel
 
 
 class Event(NamedTuple):

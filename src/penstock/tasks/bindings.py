@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.errors import DatasetError
 from penstock.graph.compact import reduced
-from penstock.graph.held import Held, holding
-from penstock.graph.steps import raise_named
+from penstock.tasks.values import Held, holding
+from penstock.tasks.node_steps import raise_named
 from penstock.io.memory import MemoryDataset, copied
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data, DatasetLike, NodeLike
-    from penstock.graph.steps import Context
-    from penstock.graph.work import Call
+    from penstock.tasks.node_steps import Context
+    from penstock.tasks.dataset_tasks import Call
 
 
 @dataclass(eq=False, slots=True)

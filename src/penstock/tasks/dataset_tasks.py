@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from penstock.graph.compact import reduced
-from penstock.graph.failures import add_note
-from penstock.graph.handover import Event
-from penstock.graph.speaker import AT_WORK
-from penstock.graph.steps import (
+from penstock.tasks.exceptions import add_note
+from penstock.tasks.backend import Event
+from penstock.logs.current_node import AT_WORK
+from penstock.tasks.node_steps import (
     Context,
     Seconds,
     call_node,
@@ -32,7 +32,7 @@ from penstock.hooks import NO_HOOKS, Hooks
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data, DatasetLike, NodeLike
-    from penstock.graph.ports import Input, Output, Ports
+    from penstock.tasks.bindings import Input, Output, Ports
 
 
 MOST_NAMES = 12

@@ -1,6 +1,6 @@
 """The steps of a node, with their hooks: load its inputs, call it, save its outputs, confirm.
 
-`penstock.graph.work` takes them inside the tasks of a graph, `penstock.runner.Task` by hand.
+`penstock.tasks.dataset_tasks` takes them inside the tasks of a graph, `penstock.runner.Task` by hand.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.errors import CannotSendError, DatasetError
 from penstock.graph.compact import reduced
-from penstock.graph.speaker import ContextPool
+from penstock.logs.current_node import ContextPool
 from penstock.io.memory import inferred_copy_mode
-from penstock.sending import why_not_sendable
+from penstock._pickling import why_not_sendable
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data, NodeLike
-    from penstock.graph.handover import Handover
+    from penstock.tasks.backend import Handover
     from penstock.hooks import Hooks
 
 _LOG = logging.getLogger(__name__)

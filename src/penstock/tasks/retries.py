@@ -15,14 +15,14 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from penstock.graph.compact import reduced
-from penstock.graph.steps import Seconds, call_node
-from penstock.graph.work import Call, Confirm, Load, Pick, Work
+from penstock.tasks.node_steps import Seconds, call_node
+from penstock.tasks.dataset_tasks import Call, Confirm, Load, Pick, Work
 
 if TYPE_CHECKING:
     from penstock._typing import Data
     from penstock.graph.plan import Plan
-    from penstock.graph.policy import NodePolicy
-    from penstock.graph.ports import Input
+    from penstock.graph.policies import NodePolicy
+    from penstock.tasks.bindings import Input
     from penstock.hooks import Hooks
 
 _LOG = logging.getLogger(__name__)

@@ -11,24 +11,24 @@ from distributed import Client, LocalCluster
 from distributed.deploy import Cluster
 
 from penstock.errors import RunnerError
-from penstock.graph.policy import resources_by_node
+from penstock.graph.policies import resources_by_node
 from penstock.runner.abstract import AbstractRunner, Here
-from penstock.runner.cluster.connect import accepted, checked, connected
-from penstock.runner.cluster.fit import check_fit, check_resources
-from penstock.runner.cluster.interrupts import interruptible
-from penstock.runner.cluster.keeper import Keeper
-from penstock.runner.cluster.placement import placed
-from penstock.runner.cluster.remote import staying
-from penstock.runner.cluster.settings import worker_timeout
-from penstock.runner.cluster.submit import computed
-from penstock.runner.cluster.waiting import await_workers, watched
-from penstock.runner.cluster.workers import Workers, subscribed
+from penstock.runner.cluster.connection.client import accepted, checked, connected
+from penstock.runner.cluster.checks.compatibility import check_fit, check_resources
+from penstock.runner.cluster.connection.signals import interruptible
+from penstock.runner.cluster.workers.supervisor import Keeper
+from penstock.runner.cluster.execution.placement import placed
+from penstock.runner.cluster.execution.remote_values import staying
+from penstock.runner.cluster.connection.settings import worker_timeout
+from penstock.runner.cluster.execution.submit import computed
+from penstock.runner.cluster.workers.waiting import await_workers, watched
+from penstock.runner.cluster.backend import Workers, subscribed
 
 if TYPE_CHECKING:
     from penstock._typing import Data
-    from penstock.graph.handover import Handover, Listener
+    from penstock.tasks.backend import Handover, Listener
     from penstock.graph.plan import Plan
-    from penstock.graph.policy import Policies
+    from penstock.graph.policies import Policies
     from penstock.io.memory import Deferred
 
 __all__ = ["DaskRunner"]

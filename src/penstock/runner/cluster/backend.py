@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from distributed import Client, get_worker
 
-from penstock.beside import beside
-from penstock.graph.failures import carried
-from penstock.graph.handover import Event, Handover, Listener, finish
-from penstock.runner.cluster.answers import tidy
+from penstock._threads import beside
+from penstock.tasks.exceptions import carried
+from penstock.tasks.backend import Event, Handover, Listener, finish
+from penstock.runner.cluster.broadcast import tidy
 from penstock.runner.cluster.logs import channel_of, deliver_all, logging_to
 
 if TYPE_CHECKING:
-    from penstock.graph.capture import Channel
+    from penstock.logs.capture import Channel
 
 _LOG = logging.getLogger(__name__)
 

@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Any
 from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
 from distributed.protocol.pickle import dumps, loads
 
-from penstock.graph import said
-from penstock.graph.capture import Channel, catch, let_go
-from penstock.graph.work import Work
-from penstock.runner.cluster.answers import tell, tidy, withdraw
+from penstock.logs import records as said
+from penstock.logs.capture import Channel, catch, let_go
+from penstock.tasks.dataset_tasks import Work
+from penstock.runner.cluster.broadcast import tell, tidy, withdraw
 
 if TYPE_CHECKING:
     from distributed import Client
 
-    from penstock.graph.said import Levels, Message
+    from penstock.logs.records import Levels, Message
 
 _LOG = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from distributed.diagnostics.plugin import WorkerPlugin
 
-from penstock.runner.cluster.answers import tidy, withdraw
-from penstock.runner.cluster.waiting import saying
+from penstock.runner.cluster.broadcast import tidy, withdraw
+from penstock.runner.cluster.workers.waiting import saying
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import dask.multiprocessing
 
-from penstock.graph.handover import Handover, Listener, Processes
-from penstock.graph.log_files import heard
-from penstock.graph.shared_memory import DriverEnd, new_room
+from penstock.tasks.backend import Handover, Listener, Processes
+from penstock.runner.processes.logs import heard
+from penstock.runner.processes.shared_memory import DriverEnd, new_room
 from penstock.runner.abstract import AbstractRunner, Here, checked_workers, useful_workers
-from penstock.runner.pool import leased
+from penstock.runner.processes.pool import leased
 
 if TYPE_CHECKING:
     from penstock._typing import Data
     from penstock.graph.plan import Plan
-    from penstock.graph.policy import Policies
+    from penstock.graph.policies import Policies
     from penstock.io.memory import Deferred
 
 

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from penstock.beside import beside
-from penstock.graph.capture import Channel, catch, let_go
-from penstock.graph.said import Levels, Message, deliver
+from penstock._threads import beside
+from penstock.logs.capture import Channel, catch, let_go
+from penstock.logs.records import Levels, Message, deliver
 
 if TYPE_CHECKING:
-    from penstock.graph.work import Work
+    from penstock.tasks.dataset_tasks import Work
 
 READ_SECONDS = 0.1
 """How soon the driver sees what a node says in the midst of its work."""

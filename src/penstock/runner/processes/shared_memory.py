@@ -31,12 +31,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from penstock.errors import CannotSendError
 from penstock.graph.compact import reduced
-from penstock.graph.failures import carried
-from penstock.graph.handover import Event, Listener, take_news
-from penstock.graph.log_files import Hearing, has_spoken, work_for
-from penstock.graph.surroundings import Surroundings, follow
-from penstock.graph.work import Pick, Several
-from penstock.sending import pickled, pickled_apart
+from penstock.tasks.exceptions import carried
+from penstock.tasks.backend import Event, Listener, take_news
+from penstock.runner.processes.logs import Hearing, has_spoken, work_for
+from penstock.runner.processes.environment import Surroundings, follow
+from penstock.tasks.dataset_tasks import Pick, Several
+from penstock._pickling import pickled, pickled_apart
 
 if TYPE_CHECKING:
     from penstock._typing import Data

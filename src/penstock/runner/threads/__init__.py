@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import dask.threaded
 
 from penstock.runner.abstract import AbstractRunner, Here, checked_workers, useful_workers
-from penstock.runner.batches import threads
+from penstock.runner.threads.executors import threads
 
 if TYPE_CHECKING:
     from penstock._typing import Data
-    from penstock.graph.handover import Handover
+    from penstock.tasks.backend import Handover
     from penstock.graph.plan import Plan
-    from penstock.graph.policy import Policies
+    from penstock.graph.policies import Policies
     from penstock.io.memory import Deferred
 
 

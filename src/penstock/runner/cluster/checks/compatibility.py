@@ -19,16 +19,16 @@ from distributed.versions import get_versions
 
 from penstock.errors import UnfitWorkersError
 from penstock.hooks import Hooks
-from penstock.runner.cluster.answers import ANSWER_SECONDS, answers
-from penstock.runner.cluster.files import local_files, probed, stored_datasets
-from penstock.runner.cluster.waiting import awaited, saying
+from penstock.runner.cluster.broadcast import ANSWER_SECONDS, answers
+from penstock.runner.cluster.checks.shared_files import local_files, probed, stored_datasets
+from penstock.runner.cluster.workers.waiting import awaited, saying
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from penstock._typing import DatasetLike
     from penstock.graph.plan import Plan
-    from penstock.runner.cluster.keeper import Keeper
+    from penstock.runner.cluster.workers.supervisor import Keeper
 
 _LOG = logging.getLogger(__name__)
 

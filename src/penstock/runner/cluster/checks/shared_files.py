@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from penstock.graph.attempts import untried
+from penstock.tasks.retries import untried
 from penstock.graph.compile import is_cached
-from penstock.graph.steps import wrapped
-from penstock.graph.work import Call, Load, Save, SharedLoad
+from penstock.tasks.node_steps import wrapped
+from penstock.tasks.dataset_tasks import Call, Load, Save, SharedLoad
 
 if TYPE_CHECKING:
     from penstock._typing import DatasetLike

@@ -21,10 +21,10 @@ from distributed import Client, LocalCluster, Nanny, Security, Worker
 from distributed.deploy import Cluster, SpecCluster
 
 from penstock.errors import ClusterError, RunnerError
-from penstock.runner.cluster.interrupts import block_interrupts
-from penstock.runner.cluster.jobs import imported, is_job_queue, renewing, staggered
-from penstock.runner.cluster.settings import Configured, configured
-from penstock.runner.cluster.waiting import saying
+from penstock.runner.cluster.connection.signals import block_interrupts
+from penstock.runner.cluster.workers.job_queue import imported, is_job_queue, renewing, staggered
+from penstock.runner.cluster.connection.settings import Configured, configured
+from penstock.runner.cluster.workers.waiting import saying
 
 _LOG = logging.getLogger(__name__)
 

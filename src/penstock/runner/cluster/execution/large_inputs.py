@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from dask.sizeof import sizeof
 from distributed import Client, Future, Variable, get_worker, worker_client
 
-from penstock.graph.held import Held, opened
+from penstock.tasks.values import Held, opened
 from penstock.io.memory import MemoryDataset
-from penstock.runner.cluster.remote import Remote
-from penstock.runner.cluster.workers import told
+from penstock.runner.cluster.execution.remote_values import Remote
+from penstock.runner.cluster.backend import told
 
 if TYPE_CHECKING:
     from penstock._typing import Data

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from penstock.graph.plan import Plan
-    from penstock.graph.policy import NodePolicy
+    from penstock.graph.policies import NodePolicy
 
 _LOG = logging.getLogger(__name__)
 

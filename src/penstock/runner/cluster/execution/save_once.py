@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from distributed.diagnostics.plugin import SchedulerPlugin
 
-from penstock.graph.attempts import Tried, untried
-from penstock.graph.work import Call, Confirm, Save, Work
-from penstock.runner.cluster.answers import tidy
+from penstock.tasks.retries import Tried, untried
+from penstock.tasks.dataset_tasks import Call, Confirm, Save, Work
+from penstock.runner.cluster.broadcast import tidy
 
 if TYPE_CHECKING:
     from distributed import Client

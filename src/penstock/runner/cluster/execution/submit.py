@@ -11,10 +11,10 @@ from typing import Any
 from distributed import Client, Future, KilledWorker, as_completed, rejoin, secede
 
 from penstock.errors import ClusterError
-from penstock.runner.cluster.inputs import delivered
-from penstock.runner.cluster.once import done_once
-from penstock.runner.cluster.suspects import suspected
-from penstock.runner.cluster.waiting import saying
+from penstock.runner.cluster.execution.large_inputs import delivered
+from penstock.runner.cluster.execution.save_once import done_once
+from penstock.runner.cluster.execution.killed_workers import suspected
+from penstock.runner.cluster.workers.waiting import saying
 
 POLL_SECONDS = 0.05
 """How soon it is asked again whether anything runs; doubled each time, up to a second."""

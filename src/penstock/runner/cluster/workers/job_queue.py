@@ -14,7 +14,7 @@ from dask.utils import format_time, parse_timedelta
 from distributed.deploy.spec import ProcessInterface
 
 from penstock.errors import RunnerError
-from penstock.runner.cluster.interrupts import handlers_kept
+from penstock.runner.cluster.connection.signals import handlers_kept
 
 _LOG = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import NoWorkersError
-from penstock.runner.cluster.jobs import is_job_queue
-from penstock.runner.cluster.queue import State, log_tail, states
+from penstock.runner.cluster.workers.job_queue import is_job_queue
+from penstock.runner.cluster.workers.slurm import State, log_tail, states
 
 if TYPE_CHECKING:
     from distributed import Client

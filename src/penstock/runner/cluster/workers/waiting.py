@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from distributed import Client, Future
 
-from penstock.beside import beside
+from penstock._threads import beside
 from penstock.errors import NoWorkersError
-from penstock.runner.cluster.interrupts import block_interrupts
+from penstock.runner.cluster.connection.signals import block_interrupts
 
 if TYPE_CHECKING:
-    from penstock.runner.cluster.keeper import Keeper
+    from penstock.runner.cluster.workers.supervisor import Keeper
 
 _LOG = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from penstock.io import DatasetError, PickleDataset, TextDataset
-from penstock.io.replace import replaced_file, replaced_object
+from penstock.io.atomic import replaced_file, replaced_object
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes and signals of POSIX")
 
@@ -383,7 +383,7 @@ def test_an_object_store_gets_nothing_until_all_is_written():
 
 @pytest.mark.parametrize("limit", [0, 2**20], ids=["as a file", "in one piece"])
 def test_an_object_is_put_whatever_its_size(monkeypatch, limit):
-    monkeypatch.setattr("penstock.io.replace._ONE_PIECE_BYTES", limit)
+    monkeypatch.setattr("penstock.io.atomic._ONE_PIECE_BYTES", limit)
     fs = MemoryFileSystem()
 
     with replaced_object(fs, "/sized", {}) as file:

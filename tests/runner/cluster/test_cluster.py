@@ -23,7 +23,7 @@ from penstock import DaskRunner
 from penstock.errors import ClusterError, DatasetError, NodeError, RunnerError
 from penstock.io import DataCatalog, JSONDataset, MemoryDataset
 from penstock.pipeline import node, pipeline
-from penstock.runner.cluster import connect
+from penstock.runner.cluster.connection import client as connect
 from penstock.testing import add_one, fail
 
 ADD = pipeline([node(add_one, "a", "b", name="add")])

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from penstock.sending import why_not_sendable
+from penstock._pickling import why_not_sendable
 
 LOCK = threading.Lock()
 

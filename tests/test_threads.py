@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from penstock.beside import beside
+from penstock._threads import beside
 
 
 def test_it_ends_with_the_block():

@@ -14,7 +14,7 @@ import pytest
 
 from penstock import SequentialRunner
 from penstock.pipeline import node, pipeline
-from penstock.runner.progress_bar import Bar
+from penstock.runs.progress_bar import Bar
 from penstock.testing import add_one
 
 RUNNERS = {

@@ -13,8 +13,8 @@ import pytest
 from dask._task_spec import Task, TaskRef
 from dask.local import get_async
 
-from penstock.runner import batches
-from penstock.runner.batches import BatchHere, Threads, threads
+from penstock.runner.threads import executors as batches
+from penstock.runner.threads.executors import BatchHere, Threads, threads
 
 WHO: ContextVar[str] = ContextVar("who", default="nobody")
 

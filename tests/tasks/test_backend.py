@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from penstock.errors import DatasetError
-from penstock.graph.ports import Output
+from penstock.tasks.bindings import Output
 from penstock.io import CachedDataset, DataCatalog, MemoryDataset, PickleDataset
 from penstock.pipeline import node, pipeline
 from penstock.runner import SequentialRunner, ThreadRunner

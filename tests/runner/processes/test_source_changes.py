@@ -11,7 +11,7 @@ import dask
 import pytest
 
 import penstock
-from penstock.runner import sources
+from penstock.runner.processes import source_changes as sources
 
 
 @pytest.fixture

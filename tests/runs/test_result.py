@@ -8,7 +8,7 @@ import pickle
 import pytest
 
 from penstock.graph import compile_pipeline
-from penstock.graph.handover import Event
+from penstock.tasks.backend import Event
 from penstock.io import DataCatalog, PickleDataset
 from penstock.pipeline import node, pipeline
 from penstock.runner import (
@@ -19,7 +19,7 @@ from penstock.runner import (
     ThreadRunner,
     select_runner,
 )
-from penstock.runner.progress import Progress
+from penstock.runs.recorder import Progress
 from penstock.testing import add_one
 
 

@@ -94,4 +94,4 @@ def test_nodes_see_the_context_variables_of_the_caller():
 
 
 def test_its_repr_shows_its_arguments():
-    assert repr(ThreadRunner(max_workers=3)) == "penstock.runner.thread.ThreadRunner(max_workers=3)"
+    assert repr(ThreadRunner(max_workers=3)) == "penstock.runner.threads.ThreadRunner(max_workers=3)"

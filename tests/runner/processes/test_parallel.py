@@ -16,7 +16,8 @@ from dask._task_spec import Alias, DataNode, Task, TaskRef
 from penstock.errors import CannotSendError, NodeError, RunnerError
 from penstock.io import DataCatalog, MemoryDataset
 from penstock.pipeline import node, pipeline
-from penstock.runner import ParallelRunner, pool
+from penstock.runner import ParallelRunner
+from penstock.runner.processes import pool
 from penstock.testing import add_one, fail
 
 MEMORY_FOLDER = Path("/dev/shm")
@@ -372,7 +373,7 @@ def test_less_than_one_worker_is_refused(workers):
 
 
 def test_its_repr_shows_its_arguments():
-    assert repr(ParallelRunner(3)) == "penstock.runner.parallel.ParallelRunner(max_workers=3)"
+    assert repr(ParallelRunner(3)) == "penstock.runner.processes.ParallelRunner(max_workers=3)"
     assert repr(ParallelRunner(3, is_async=True)).endswith("(max_workers=3, is_async=True)")
 
 

@@ -19,10 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.errors import CannotSendError
-from penstock.graph import shared_memory
-from penstock.graph.failures import CarriedError
-from penstock.graph.shared_memory import INLINE_BYTES, DriverEnd, Handle, new_room
-from penstock.graph.surroundings import Surroundings
+from penstock.runner.processes import shared_memory
+from penstock.tasks.exceptions import CarriedError
+from penstock.runner.processes.shared_memory import INLINE_BYTES, DriverEnd, Handle, new_room
+from penstock.runner.processes.environment import Surroundings
 
 np = pytest.importorskip("numpy", reason="large buffers are numpy's")
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.io.secrecy import (
+from penstock.io.redaction import (
     hide_in_error,
     secret_options,
     secrets_of,

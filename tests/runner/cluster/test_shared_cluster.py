@@ -19,7 +19,9 @@ from distributed import Client, LocalCluster, get_client, get_worker
 
 from penstock import DaskRunner, DataCatalog, TextDataset
 from penstock.pipeline import node, pipeline
-from penstock.runner.cluster import answers, fit, waiting
+from penstock.runner.cluster import broadcast as answers
+from penstock.runner.cluster.checks import compatibility as fit
+from penstock.runner.cluster.workers import waiting
 from penstock.testing import add_one
 
 pytestmark = pytest.mark.cluster
@@ -319,4 +321,4 @@ def test_a_driver_that_is_killed_leaves_nothing_on_the_cluster(narrow, tmp_path)
     assert during
     assert narrow.run_on_scheduler(plugins_on) == []
     assert narrow.run_on_scheduler(tasks_on) == []
-    assert set(narrow.run(lambda: type(sys.stdout).__module__).values()) != {"penstock.graph.capture"}
+    assert set(narrow.run(lambda: type(sys.stdout).__module__).values()) != {"penstock.logs.capture"}

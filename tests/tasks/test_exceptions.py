@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.errors import CannotSendError, MissingInputError, NodeError
-from penstock.graph.failures import TEXT_LENGTH, CarriedError, add_note, carried, unpacked
+from penstock.tasks.exceptions import TEXT_LENGTH, CarriedError, add_note, carried, unpacked
 from penstock.testing import CountsUp, notes_of
 
 
