@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from penstock._threads import beside
+from penstock._threads import background_thread
 
 
 def test_it_ends_with_the_block():
@@ -17,7 +17,7 @@ def test_it_ends_with_the_block():
         over.wait(30)
         ended.append(threading.current_thread().name)
 
-    with beside(wait, "penstock-test", over.set):
+    with background_thread(wait, "penstock-test", over.set):
         assert begun.wait(30)
 
     assert ended == ["penstock-test"]
@@ -34,7 +34,7 @@ def test_it_ends_although_its_start_is_interrupted(monkeypatch):
 
     monkeypatch.setattr(threading.Thread, "start", interrupted)
 
-    with pytest.raises(KeyboardInterrupt), beside(over.wait, "penstock-test", over.set):
+    with pytest.raises(KeyboardInterrupt), background_thread(over.wait, "penstock-test", over.set):
         pytest.fail("not reached")
 
     assert not threads[0].is_alive()
@@ -46,5 +46,5 @@ def test_one_that_was_never_started_is_not_waited_for(monkeypatch):
 
     monkeypatch.setattr(threading.Thread, "start", interrupted)
 
-    with pytest.raises(KeyboardInterrupt), beside(print, "penstock-test", lambda: None):
+    with pytest.raises(KeyboardInterrupt), background_thread(print, "penstock-test", lambda: None):
         pytest.fail("not reached")

@@ -7,6 +7,7 @@ import functools
 import io
 import pickle
 from collections.abc import Iterator
+from dataclasses import fields
 from types import MethodType
 from typing import Any
 
@@ -122,3 +123,17 @@ def _captured(function: Any, code: Any) -> Iterator[tuple[str, Any]]:
             yield f"global variable {name!r}", function.__globals__[name]
     for value in function.__defaults__ or ():
         yield "default argument", value
+
+
+def reduce_dataclass(self: Any) -> tuple[type, tuple[Any, ...]]:
+    """For `__reduce__` of a dataclass: without the names of its fields, and without defaults at the end."""
+    cls: Any = type(self)
+    values = [(getattr(self, name), default) for name, default in _fields(cls)]
+    while values and values[-1][0] is values[-1][1]:
+        values.pop()
+    return cls, tuple([value for value, _ in values])
+
+
+@functools.cache
+def _fields(cls: type) -> tuple[tuple[str, Any], ...]:
+    return tuple((field.name, field.default) for field in fields(cls) if field.init)

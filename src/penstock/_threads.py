@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
 
 
 @contextlib.contextmanager
-def beside(
+def background_thread(
     function: Callable[[], Any],
     name: str,
     stop: Callable[[], Any],
@@ -37,3 +38,11 @@ def beside(
         # One whose start was interrupted cannot be joined.
         with contextlib.suppress(RuntimeError):
             thread.join(None if waits() else 0)
+
+
+class ContextPool(ThreadPoolExecutor):
+    """Threads that see the context variables of whoever submits, as Dask's own do."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run the function in a copy of this thread's context."""
+        return super().submit(copy_context().run, fn, *args, **kwargs)

@@ -12,11 +12,11 @@ from dask.utils import key_split
 
 from penstock.errors import InvalidNodeError, MissingInputError
 from penstock.graph import compile_pipeline
-from penstock.tasks.backend import Processes
 from penstock.hooks import Hooks, create_hook_manager
 from penstock.io import CachedDataset, DataCatalog, MemoryDataset
 from penstock.pipeline import node, pipeline
 from penstock.runner import SequentialRunner
+from penstock.runner.processes.backend import ProcessBackend
 from penstock.testing import Diary, DiaryDataset, ListDataset, Recorder, add_one
 
 KEY = re.compile(r"\((?P<name>[\w.:@]+)-(?P<run>[0-9a-f]{8})-(?P<index>\d+)\)")
@@ -60,13 +60,13 @@ class Sealed(MemoryDataset):
 
 def test_a_graph_is_hashed_without_a_look_at_what_its_tasks_hold(stored):
     """`Client.get` hashes each graph; function, node and datasets of each task would take longer than all the rest."""
-    handover = Processes()
+    backend = ProcessBackend()
     catalog = stored("b", a=Sealed(1), large=MemoryDataset("x" * 200_000))
     pipe = pipeline(
         [node(add_one, "a", "b", name="one"), node(lambda b, large: b, ["b", "large"], "c", name="two")]
     )
 
-    plans = [compile_pipeline(pipe, catalog, handover=handover) for _ in range(2)]
+    plans = [compile_pipeline(pipe, catalog, backend=backend) for _ in range(2)]
 
     assert tokenize(plans[0].graph) == tokenize(plans[0].graph)
     assert tokenize(plans[0].graph) != tokenize(plans[1].graph)
@@ -245,7 +245,7 @@ def test_hooks_that_travel_once_are_not_asked_for(stored, tmp_path):
         pipeline([node(add_one, "a", "b", name="n")]),
         DataCatalog({"a": 1}),
         hooks=hooks,
-        handover=Processes(),
+        backend=ProcessBackend(),
     )
 
     assert [plan.tasks[key].kind for key in plan.graph] == ["data", "call"]

@@ -16,8 +16,8 @@ import pytest
 from penstock import DaskRunner, DataCatalog
 from penstock.errors import RunnerError
 from penstock.pipeline import node, pipeline
-from penstock.runner.cluster.connection.signals import handlers_kept
 from penstock.runner.cluster.connection.settings import configured, worker_timeout
+from penstock.runner.cluster.connection.signals import handlers_kept
 
 LOOPBACK = {"127.0.0.1", "::1"}
 

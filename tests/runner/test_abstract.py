@@ -38,12 +38,15 @@ class TestOwnRunner(RunnerContract):
         """Not kept by this one."""
 
 
-def test_a_subclass_may_override_run_alone():
+def test_a_subclass_may_override_run():
     """It need not even call the base's constructor."""
 
     class Dry(AbstractRunner):
         def __init__(self, note):
             self.note = note
+
+        def get(self, graph, keys):
+            raise NotImplementedError
 
         def run(self, pipeline, catalog, hook_manager=None, run_id=None, only_missing_outputs=False):
             self.note.extend(node.name for node in pipeline.nodes)
@@ -67,6 +70,11 @@ def test_a_subclass_decides_what_a_name_without_a_dataset_gets(base, method):
 
     assert isinstance(catalog["b"], ListDataset)
     assert result["b"].load() == [2]
+
+
+def test_a_runner_without_a_scheduler_cannot_be_made():
+    with pytest.raises(TypeError, match="get"):
+        AbstractRunner()
 
 
 def test_datasets_that_the_catalog_has_are_left_as_they_are():
@@ -105,7 +113,7 @@ def test_all_arguments_of_run_may_be_given_by_position():
 
 
 def test_the_default_dataset_is_an_empty_memory_dataset():
-    for make in (AbstractRunner().create_default_dataset, AbstractRunner().create_default_data_set):
+    for make in (SequentialRunner().create_default_dataset, SequentialRunner().create_default_data_set):
         dataset = make("x")
 
         with pytest.raises(DatasetError):

@@ -20,13 +20,14 @@ import pytest
 
 import penstock
 from penstock import DaskRunner, NodeError, ParallelRunner, SequentialRunner
-from penstock.runner.processes import logs as log_files
-from penstock.logs import current_node as speaker
-from penstock.logs.capture import LONGEST_LINE, Channel, catch, let_go
+from penstock.logs import current_node
+from penstock.logs.capture import start_capture, stop_capture
+from penstock.logs.channel import LONGEST_LINE, Channel
 from penstock.logs.records import Levels, deliver
 from penstock.pipeline import node, pipeline
 from penstock.runner.cluster import logs
 from penstock.runner.cluster.backend import in_turn
+from penstock.runner.processes import logs as log_files
 from penstock.testing import add_one
 
 
@@ -382,10 +383,10 @@ def test_catching_leaves_a_process_as_it_was():
     before, channels = state(), [Channel(Levels()), Channel(Levels())]
 
     for channel in channels:
-        catch(channel)
+        start_capture(channel)
     during = state()
     for channel in channels:
-        let_go(channel)
+        stop_capture(channel)
 
     assert all(one is not other for one, other in zip(before, during, strict=True))
     assert state() == before
@@ -397,7 +398,7 @@ def test_a_fork_of_a_node_prints_although_another_thread_does_too():
     """It has the lock as it was taken, and not the thread that would let go of it."""
 
     def train(_):
-        channel = speaker.AT_WORK.get().context.handover.channel()
+        channel = current_node.CURRENT_NODE.get().channel
         is_taken, may_go = threading.Event(), threading.Event()
 
         def hold():
@@ -433,7 +434,7 @@ def test_what_waits_for_its_batch_stays_in_its_place(client, caplog):
     """A node inside a node is done in the moment in which the worker sends what it has said, and the outer one goes on."""
 
     def train(_):
-        channel = speaker.AT_WORK.get().context.handover.channel()
+        channel = current_node.CURRENT_NODE.get().channel
         log = logging.getLogger("turbines")
         with channel._lock:
             log.warning("first")

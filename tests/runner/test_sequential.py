@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.logs import current_node as speaker
 from penstock.io import DataCatalog
+from penstock.logs.current_node import CURRENT_NODE
 from penstock.pipeline import node, pipeline
 from penstock.runner import SequentialRunner
 from penstock.testing import DiaryDataset, RunnerContract, add_one
@@ -65,11 +65,11 @@ def test_a_run_after_an_interrupted_one_is_nobodys():
     """Ctrl-C may come before a node has said that it is done with its work."""
 
     class Interrupted(SequentialRunner):
-        def compute(self, plan, handover):
-            speaker.AT_WORK.set(object())
+        def execute(self, plan, backend):
+            CURRENT_NODE.set(object())
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         Interrupted().run(pipeline([node(add_one, "a", "b")]), DataCatalog({"a": 1}))
 
-    assert speaker.AT_WORK.get() is None
+    assert CURRENT_NODE.get() is None

@@ -8,7 +8,6 @@ import pickle
 import pytest
 
 from penstock.graph import compile_pipeline
-from penstock.tasks.backend import Event
 from penstock.io import DataCatalog, PickleDataset
 from penstock.pipeline import node, pipeline
 from penstock.runner import (
@@ -19,7 +18,8 @@ from penstock.runner import (
     ThreadRunner,
     select_runner,
 )
-from penstock.runs.recorder import Progress
+from penstock.runs.recorder import Recorder
+from penstock.tasks.backend import Event
 from penstock.testing import add_one
 
 
@@ -78,7 +78,7 @@ def test_the_runner_is_chosen_by_how_many_nodes_wait_for_nobody(count, most, kin
 def test_a_call_that_is_told_again_because_its_worker_died_counts_once(tmp_path):
     part = pipeline([node(add_one, "a", "b", name="n")])
     catalog = DataCatalog({"a": 1, "b": PickleDataset(tmp_path / "b.pkl")})
-    progress = Progress(part, catalog, logging.getLogger(__name__))
+    progress = Recorder(part, catalog, logging.getLogger(__name__))
     progress.expect(compile_pipeline(part, catalog))
 
     for where in ("lost", "found"):

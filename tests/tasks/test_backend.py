@@ -7,10 +7,10 @@ import threading
 import pytest
 
 from penstock.errors import DatasetError
-from penstock.tasks.bindings import Output
 from penstock.io import CachedDataset, DataCatalog, MemoryDataset, PickleDataset
 from penstock.pipeline import node, pipeline
 from penstock.runner import SequentialRunner, ThreadRunner
+from penstock.tasks.bindings import OutputBinding
 
 np = pytest.importorskip("numpy", reason="arrays and frames are copied in ways of their own")
 pd = pytest.importorskip("pandas", reason="arrays and frames are copied in ways of their own")
@@ -165,4 +165,4 @@ def test_a_value_with_one_reader_is_copied_once(runner):
 
 def test_an_output_that_nobody_takes_from_the_graph_is_not_kept_there():
     """What is computed again is not saved again, and may be of a kind that cannot even be copied."""
-    assert Output(copies=True).give("db", threading.Lock()) is None
+    assert OutputBinding(copies=True).give("db", threading.Lock()) is None

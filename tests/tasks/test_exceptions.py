@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.errors import CannotSendError, MissingInputError, NodeError
-from penstock.tasks.exceptions import TEXT_LENGTH, CarriedError, add_note, carried, unpacked
+from penstock.tasks.exceptions import TEXT_LENGTH, PackedError, add_note, pack_error, unpack_error
 from penstock.testing import CountsUp, notes_of
 
 
@@ -21,7 +21,7 @@ def home(error, task="node 'train'"):
     """The exception after its journey: raised, carried, pickled, unpacked."""
     with pytest.raises(type(error)) as raised:
         throw(error)
-    return unpacked(pickle.loads(pickle.dumps(carried(raised.value, task))))
+    return unpack_error(pickle.loads(pickle.dumps(pack_error(raised.value, task))))
 
 
 def throw(error):
@@ -134,9 +134,9 @@ def test_what_cannot_come_home_as_itself_is_told(error):
 
 def test_a_class_that_does_not_exist_at_home_is_told():
     """A module that only the workers have: its exception is told as text."""
-    on_its_way = CarriedError("node 'train'", b"cnosuchmodule\nError\n.", "the worker's traceback")
+    on_its_way = PackedError("node 'train'", b"cnosuchmodule\nError\n.", "the worker's traceback")
 
-    arrived = unpacked(on_its_way)
+    arrived = unpack_error(on_its_way)
 
     assert type(arrived) is NodeError
     assert "the worker's traceback" in str(arrived)
@@ -150,7 +150,7 @@ def test_the_traceback_comes_home():
 
 
 def test_an_exception_that_was_never_raised_has_no_traceback_to_tell_of():
-    arrived = unpacked(pickle.loads(pickle.dumps(carried(ValueError("x"), "load of 'y'"))))
+    arrived = unpack_error(pickle.loads(pickle.dumps(pack_error(ValueError("x"), "load of 'y'"))))
 
     assert str(arrived) == "x"
     assert notes_of(arrived) == []
@@ -169,7 +169,7 @@ def test_causes_come_home_in_their_order():
     try:
         chain()
     except ValueError as raised:
-        arrived = unpacked(carried(raised, "task"))
+        arrived = unpack_error(pack_error(raised, "task"))
 
     second = arrived.__context__
     assert arrived.__cause__ is None
@@ -185,7 +185,7 @@ def test_a_cause_that_is_hidden_stays_hidden():
         except KeyError:
             raise ValueError("shown") from None
     except ValueError as raised:
-        arrived = unpacked(carried(raised, "task"))
+        arrived = unpack_error(pack_error(raised, "task"))
 
     assert arrived.__cause__ is None
     assert arrived.__context__ is None or arrived.__suppress_context__
@@ -195,14 +195,14 @@ def test_a_circle_of_causes_ends():
     first, second = ValueError("first"), ValueError("second")
     first.__cause__, second.__cause__ = second, first
 
-    arrived = unpacked(carried(first, "task"))
+    arrived = unpack_error(pack_error(first, "task"))
 
     assert "second" in str(arrived.__cause__)
 
 
 def test_on_the_way_it_is_short_enough_for_dask():
     """distributed replaces an exception whose text is longer than 10,000 characters by another one."""
-    on_its_way = carried(ValueError("x" * 100_000), "node 'train'")
+    on_its_way = pack_error(ValueError("x" * 100_000), "node 'train'")
 
     assert len(str(on_its_way)) < TEXT_LENGTH + 100
-    assert str(unpacked(on_its_way)) == "x" * 100_000
+    assert str(unpack_error(on_its_way)) == "x" * 100_000

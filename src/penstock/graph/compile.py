@@ -27,33 +27,25 @@ from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dask._task_spec import DataNode, Task, TaskRef
 from dask.sizeof import sizeof
 
 from penstock.graph.checks import check_inputs, refuse_generators
-from penstock.tasks.backend import Handover, SameProcess
-from penstock.tasks.values import Held
 from penstock.graph.keys import new_run, task_key
-from penstock.graph.subcatalog import copy_mode_of, in_memory, is_plain, part_of
 from penstock.graph.plan import Plan
-from penstock.tasks.bindings import Input, Output, Ports, new_input, new_output
-from penstock.tasks.node_steps import Context, wrapped
-from penstock.tasks.dataset_tasks import (
-    AsyncCall,
-    Call,
-    Confirm,
-    Load,
-    Pick,
-    Save,
-    SharedLoad,
-    StreamCall,
-    Work,
-)
+from penstock.graph.subcatalog import in_memory, subcatalog
+from penstock.graph.taskspec import new_data, new_task, reference
 from penstock.hooks import NO_HOOKS, Hooks
+from penstock.io.kedro_objects import copy_mode_of, inner_dataset, is_cached, is_plain_memory
 from penstock.io.memory import MemoryDataset
+from penstock.tasks.backend import Backend, Context, LocalBackend
+from penstock.tasks.bindings import InputBinding, OutputBinding, input_binding, output_binding
+from penstock.tasks.call_tasks import AsyncCall, Bindings, Call, StreamCall
+from penstock.tasks.dataset_tasks import Confirm, Load, Pick, Save, SharedLoad
+from penstock.tasks.values import DatasetValue
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, DatasetLike, NodeLike, PipelineLike
+    from penstock.tasks.base import Work
 
 INLINE_BYTES = 10_000
 """A free input in memory up to this size travels inside each task that reads it; a larger one is a task of its own."""
@@ -69,7 +61,7 @@ def compile_pipeline(
     hooks: Hooks = NO_HOOKS,
     run_id: str | None = None,
     is_async: bool = False,
-    handover: Handover | None = None,
+    backend: Backend | None = None,
 ) -> Plan:
     """One Dask task graph that runs the pipeline.
 
@@ -79,7 +71,7 @@ def compile_pipeline(
         hooks: The node and dataset hooks to fire.
         run_id: What hooks get to see; the keys of the graph carry a random one of their own.
         is_async: Each node loads its inputs at once and saves its outputs at once, in threads of its own task.
-        handover: How values get from task to task; by default as the objects that they are.
+        backend: How values get from task to task; by default as the objects that they are.
 
     Raises:
         MissingInputError: Free inputs that the catalog does not have.
@@ -88,7 +80,7 @@ def compile_pipeline(
     check_inputs(pipeline, catalog)
     if is_async:
         refuse_generators(pipeline.nodes)
-    compiler = _Compiler(pipeline, catalog, hooks, Context(handover or SameProcess(), run_id, is_async))
+    compiler = _Compiler(pipeline, catalog, hooks, Context(backend or LocalBackend(), run_id, is_async))
     with _collector_paused():
         for node in pipeline.nodes:
             compiler.add(node)
@@ -126,23 +118,23 @@ class _Compiler:
 
     def __init__(self, pipeline: PipelineLike, catalog: CatalogLike, hooks: Hooks, context: Context) -> None:
         self.catalog, self.hooks, self.context = catalog, hooks, context
-        # Asked for every dataset, and a property of the handover.
-        self.leaves, self.copies = context.handover.leaves_process, context.handover.copies
-        self.may_repeat = context.handover.may_repeat
+        # Asked for every dataset, and a property of the backend.
+        self.leaves, self.copies = context.backend.leaves_process, context.backend.copies
+        self.may_repeat = context.backend.may_repeat
         self.run = new_run()
         self.graph: dict[str, Any] = {}
         self.data: dict[str, str] = {}
         self.pipeline = pipeline
         self.readers = Counter([name for node in pipeline.nodes for name in dict.fromkeys(node.inputs)])
-        self.edges: dict[str, tuple[Input, str]] = {}
+        self.edges: dict[str, tuple[InputBinding, str]] = {}
         """How every reader comes by each dataset that a node of this run hands over, and the key whose value it is."""
-        self.references: dict[str, TaskRef] = {}
+        self.references: dict[str, Any] = {}
         """One for each key: on its way to a cluster, what is the same object is written once."""
-        self.ports: dict[tuple[Any, ...], Ports] = {}
+        self.bindings: dict[tuple[Any, ...], Bindings] = {}
         self.shared_loads: dict[str, str] = {}
         self.free: dict[str, str] = {}
         """The key of each large free input in memory."""
-        self.own: dict[str, Input] = {}
+        self.own: dict[str, InputBinding] = {}
         """Those that go with the task."""
         self.kinds: dict[int, type[Call]] = {}
         self.waited_for: set[str] = set()
@@ -207,18 +199,18 @@ class _Compiler:
     def _task(self, name: str, work: Work, arguments: list[str], kind: str = "") -> str:
         key = task_key(name, self.run, len(self.graph), kind)
         self.waited_for.update(arguments)
-        self.references[key] = TaskRef(key)
-        self.graph[key] = Task(key, work, *[self.references[each] for each in arguments], **self.common)
+        self.references[key] = reference(key)
+        self.graph[key] = new_task(key, work, [self.references[each] for each in arguments], **self.common)
         return key
 
     def _data(self, name: str, value: Any) -> str:
         key = task_key(name, self.run, len(self.graph), "data")
-        self.references[key] = TaskRef(key)
-        self.graph[key] = DataNode(key, value)
+        self.references[key] = reference(key)
+        self.graph[key] = new_data(key, value)
         self.data[key] = name
         return key
 
-    def _hooks(self) -> Hooks | TaskRef:
+    def _hooks(self) -> Any:
         """The hooks themselves, or where tasks leave this process one task that gives them, so that they travel once."""
         if not self.leaves:
             return self.hooks
@@ -226,16 +218,18 @@ class _Compiler:
         self.waited_for.add(key)
         return self.references[key]
 
-    def _ports(self, kind: type[Call], inputs: tuple[Input, ...], outputs: tuple[Output, ...]) -> Ports:
+    def _ports(
+        self, kind: type[Call], inputs: tuple[InputBinding, ...], outputs: tuple[OutputBinding, ...]
+    ) -> Bindings:
         """The same object for the same ports."""
-        ports = self.ports.get((kind, inputs, outputs))
-        if ports is None:
-            ports = self.ports[kind, inputs, outputs] = Ports(kind, self.context, inputs, outputs)
-        return ports
+        bindings = self.bindings.get((kind, inputs, outputs))
+        if bindings is None:
+            bindings = self.bindings[kind, inputs, outputs] = Bindings(kind, self.context, inputs, outputs)
+        return bindings
 
     # How a node's task comes by its inputs
 
-    def _inputs(self, node: NodeLike, waits: list[str]) -> tuple[tuple[Input, ...], list[str]]:
+    def _inputs(self, node: NodeLike, waits: list[str]) -> tuple[tuple[InputBinding, ...], list[str]]:
         """The inputs, and the keys whose values the task is called with: those of the inputs that the graph gives, in order."""
         names = node.inputs
         unique = dict.fromkeys(names)
@@ -253,33 +247,33 @@ class _Compiler:
         """The keys of what nodes of this run hand over."""
         return (self.edges[name][1] for name in names if name in self.edges)
 
-    def _fetched(self, name: str, node: NodeLike, before: list[str]) -> tuple[Input, str | None]:
+    def _fetched(self, name: str, node: NodeLike, before: list[str]) -> tuple[InputBinding, str | None]:
         """How a node comes by what no node of this run hands over, and the key of the task that gives it, if one does."""
         dataset, place, copy_mode = self._entry(name)
         if place is _Place.MEMORY:
             return self._free(name, dataset)
         if place is _Place.CACHED:
             key = self._shared_load(name, node, before)
-            return new_input(is_given=True, copies=self.copies, copy_mode=copy_mode), key
+            return input_binding(is_given=True, copies=self.copies, copy_mode=copy_mode), key
         if self.context.is_async:
-            return Input(catalog=self._catalog([name])), None
+            return InputBinding(catalog=self._catalog([name])), None
         load = Load(self.context, node, name, self._catalog([name]), node.inputs.count(name))
-        return new_input(is_given=True, is_loaded=True), self._task(name, load, before, "load")
+        return input_binding(is_given=True, is_loaded=True), self._task(name, load, before, "load")
 
-    def _handed_over(self, name: str) -> Input:
+    def _handed_over(self, name: str) -> InputBinding:
         _, place, copy_mode = self._entry(name)
         is_shared = self.readers[name] > 1 or place is _Place.CACHED or self.may_repeat
-        return new_input(is_given=True, copies=self.copies and is_shared, copy_mode=copy_mode)
+        return input_binding(is_given=True, copies=self.copies and is_shared, copy_mode=copy_mode)
 
-    def _free(self, name: str, dataset: DatasetLike | None) -> tuple[Input, str | None]:
+    def _free(self, name: str, dataset: DatasetLike | None) -> tuple[InputBinding, str | None]:
         """A free input in memory: it goes with the task, or once into the graph if it is large and has far to go."""
         dataset = MemoryDataset() if dataset is None else dataset
         limit = PARAMETER_BYTES if name == "parameters" or name.startswith("params:") else INLINE_BYTES
         if not self.leaves or _bytes(dataset) <= limit:
-            return self.own.setdefault(name, Input(dataset=dataset)), None
+            return self.own.setdefault(name, InputBinding(dataset=dataset)), None
         if name not in self.free:
-            self.free[name] = self._data(name, Held(dataset))
-        return new_input(is_given=True), self.free[name]
+            self.free[name] = self._data(name, DatasetValue(dataset))
+        return input_binding(is_given=True), self.free[name]
 
     def _shared_load(self, name: str, node: NodeLike, before: list[str]) -> str:
         if name not in self.shared_loads:
@@ -289,16 +283,16 @@ class _Compiler:
 
     # What becomes of its outputs
 
-    def _output(self, name: str, *, saves_inside: bool) -> Output:
+    def _output(self, name: str, *, saves_inside: bool) -> OutputBinding:
         dataset, place, copy_mode = self._entry(name)
         stays, copies = place is not _Place.STORED, self.copies
-        if place is _Place.MEMORY and not is_plain(dataset):
-            return Output(stays, copies, copy_mode, dataset=dataset)
+        if place is _Place.MEMORY and not is_plain_memory(dataset):
+            return OutputBinding(stays, copies, copy_mode, dataset=dataset)
         if place is not _Place.MEMORY and saves_inside:
-            return Output(stays, copies, copy_mode, catalog=self._catalog([name]))
-        return new_output(stays, copies, copy_mode, is_saved_apart=place is not _Place.MEMORY)
+            return OutputBinding(stays, copies, copy_mode, catalog=self._catalog([name]))
+        return output_binding(stays, copies, copy_mode, is_saved_apart=place is not _Place.MEMORY)
 
-    def _outputs(self, node: NodeLike, call: str, outputs: tuple[Output, ...]) -> list[str]:
+    def _outputs(self, node: NodeLike, call: str, outputs: tuple[OutputBinding, ...]) -> list[str]:
         """Add the tasks that follow the node's own and note where its datasets are.
 
         Returns:
@@ -331,7 +325,7 @@ class _Compiler:
                 dataset = in_memory(name, dataset, self.catalog, leaves_process=self.leaves)
             elif place is _Place.CACHED and self.leaves:
                 # A cache elsewhere is of no use to anybody, and Kedro's comes out of a pickle with something in it.
-                dataset = wrapped(dataset)
+                dataset = inner_dataset(dataset)
             entry = self.entries[name] = _Entry(dataset, place, copy_mode)
         return entry
 
@@ -340,7 +334,7 @@ class _Compiler:
         if not self.leaves:
             return self.catalog
         datasets = {name: self._entry(name).dataset for name in names}
-        return part_of(self.catalog, datasets)
+        return subcatalog(self.catalog, datasets)
 
     def _hook_catalog(self, node: NodeLike) -> CatalogLike | None:
         """What hooks see as the catalog; where tasks leave this process, the node's own datasets without large data."""
@@ -353,7 +347,7 @@ class _Compiler:
         return self.leaves and entry.place is _Place.MEMORY and _bytes(entry.dataset) > INLINE_BYTES
 
 
-def _ends_with_call(name: str, output: Output) -> bool:
+def _ends_with_call(name: str, output: OutputBinding) -> bool:
     """Whether a reader of an output has to wait for the node although it does not take the node's value.
 
     It was saved inside the node's task, or is read in another format, which the value is not.
@@ -367,11 +361,6 @@ def _place(dataset: DatasetLike | None) -> _Place:
     if is_cached(dataset):
         return _Place.CACHED
     return _Place.MEMORY if getattr(dataset, "_EPHEMERAL", False) else _Place.STORED
-
-
-def is_cached(dataset: DatasetLike | None) -> bool:
-    """Whether it is a `CachedDataset`, ours or Kedro's."""
-    return any(cls.__name__ == "CachedDataset" for cls in type(dataset).__mro__)
 
 
 def _bytes(dataset: DatasetLike | None) -> int:

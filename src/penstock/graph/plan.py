@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from penstock.graph.taskspec import work_of
+
 if TYPE_CHECKING:
     from penstock._typing import NodeLike, PipelineLike
-    from penstock.graph.policies import NodePolicy
+    from penstock.tasks.policy import NodePolicy
 
 LINES = 40
 """About what fits on a screen; `str(plan)` leaves out nodes beyond it, and says how many."""
@@ -80,7 +82,7 @@ class Plan:
     def _task(self, key: str) -> TaskInfo:
         if key in self.data:
             return TaskInfo("data", dataset=self.data[key])
-        work = self.graph[key].func
+        work = work_of(self.graph[key])
         return TaskInfo(work.kind, work.node.name, work.dataset)
 
     @cached_property

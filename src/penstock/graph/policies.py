@@ -5,62 +5,22 @@ Retries happen inside the task (`penstock.tasks.retries`), on every scheduler. A
 
 from __future__ import annotations
 
-import builtins
 import difflib
-import pkgutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from penstock.errors import RunnerError, SelectionError
+from penstock.graph.taskspec import with_work, work_of
+from penstock.tasks.call_tasks import Call
+from penstock.tasks.dataset_tasks import Confirm, Load, Pick
+from penstock.tasks.policy import NodePolicy
+from penstock.tasks.retries import Retried, RetriedCall
 
 if TYPE_CHECKING:
     from penstock._typing import NodeLike
-
-
-@dataclass(frozen=True)
-class NodePolicy:
-    """How a node is run.
-
-    The call of the node, each load and each save are tried by themselves; each attempt of a call has fresh inputs. What a
-    generator function yields, and what is saved with `is_async`, is saved once: an error there is not tried again.
-
-    Raises:
-        RunnerError: A value that makes no sense.
-    """
-
-    retries: int = 0
-    """How often a load, a call or a save that failed is tried again."""
-    retry_on: Sequence[type[Exception] | str] = (Exception,)
-    """What is worth another attempt: exceptions, or their names: `OSError`, `requests.ConnectionError`."""
-    wait_seconds: float = 0.0
-    """The time before the second attempt."""
-    wait_factor: float = 2.0
-    """By how much each wait is longer than the one before."""
-    resources: Mapping[str, float] | None = None
-    """What the node's call takes of its worker while it runs, of what workers were started with: `{"GPU": 1}`."""
-    priority: int = 0
-    """Of several tasks that could start, Dask starts the one with the highest."""
-    workers: str | Sequence[str] | None = None
-    """The only workers that the node may run on: addresses, names or hosts."""
-    errors: tuple[type[Exception], ...] = field(init=False, repr=False, compare=False, default=(Exception,))
-    """The classes that `retry_on` names."""
-
-    def __post_init__(self) -> None:
-        named = [self.retry_on] if isinstance(self.retry_on, str | type) else self.retry_on
-        object.__setattr__(self, "errors", tuple(map(_exception, named)))
-        if self.retries < 0 or self.wait_seconds < 0 or self.wait_factor < 0:
-            raise RunnerError(f"{self}: retries, wait_seconds and wait_factor are not negative")
-
-    def waits(self) -> Iterator[float]:
-        """The seconds before each attempt after the first."""
-        return (self.wait_seconds * self.wait_factor**attempt for attempt in range(self.retries))
-
-    @property
-    def placement(self) -> dict[str, Any]:
-        """What only a cluster can do, as far as it is asked for."""
-        asked = {"resources": self.resources, "priority": self.priority, "workers": self.workers}
-        return {name: value for name, value in asked.items() if value}
+    from penstock.graph.plan import Plan
+    from penstock.tasks.base import Work
 
 
 Policies: TypeAlias = Mapping[str, NodePolicy | Mapping[str, Any]]
@@ -118,20 +78,6 @@ def _policy(key: str, policy: NodePolicy | Mapping[str, Any]) -> NodePolicy:
     return NodePolicy(**policy)
 
 
-def _exception(named: type[Exception] | str) -> type[Exception]:
-    found: Any = named
-    if isinstance(named, str):
-        try:
-            found = getattr(builtins, named, None) or pkgutil.resolve_name(named)
-        except (ImportError, AttributeError, ValueError):
-            found = None
-    if isinstance(found, type) and issubclass(found, Exception):
-        return found
-    raise RunnerError(
-        f"retry_on has {named!r}, which is no exception; give a class, or its name with its module"
-    )
-
-
 def _of_node(node: NodeLike, policies: Mapping[str, NodePolicy]) -> list[str]:
     """The key that decides; several if they are tags, which are on one level; none if nothing is said of the node."""
     for key in (node.name, *_namespaces(node)):
@@ -154,3 +100,34 @@ def _check_keys(nodes: list[NodeLike], policies: Mapping[str, NodePolicy]) -> No
         raise SelectionError(
             "These policies are for no node, namespace or tag of the pipeline", unknown, close
         )
+
+
+def with_policies(plan: Plan, policies: Mapping[str, NodePolicy]) -> Plan:
+    """The plan with these policies: loads, calls and saves of nodes with retries are replaced by retried ones.
+
+    Args:
+        plan: Stays as it is.
+        policies: By the name of the node.
+    """
+    if not policies:
+        return plan
+    retried = {name for name, policy in policies.items() if policy.retries}
+    works = {key: work_of(plan.graph[key]) for key, task in plan.tasks.items() if task.node in retried}
+    loads = {(work.node.name, work.dataset): work for work in works.values() if isinstance(work, Load)}
+    changed = {
+        key: with_work(plan.graph[key], _retried_task(work, policies[work.node.name], loads))
+        for key, work in works.items()
+        if not isinstance(work, Pick | Confirm)
+    }
+    return replace(plan, graph={**plan.graph, **changed}, policies=policies)
+
+
+def _retried_task(work: Work, policy: NodePolicy, loads: Mapping[tuple[str, str], Load]) -> Work:
+    if not isinstance(work, Call):
+        return Retried(work.context, work.node, work.dataset, work, policy)
+    own = {name: loads[work.node.name, name] for name, each in work.named_inputs() if each.is_loaded}
+    inputs = [
+        each if each.is_loaded else replace(each, copies=each.is_given) for each in work.bindings.inputs
+    ]
+    apart = replace(work, bindings=replace(work.bindings, inputs=tuple(inputs)))
+    return RetriedCall(work.context, work.node, "", apart, policy, own)

@@ -13,54 +13,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from penstock.io.catalog import DataCatalog
+from penstock.io.kedro_objects import is_plain_memory, validators_of
 from penstock.io.memory import MemoryDataset
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data, DatasetLike
-
-
-def part_of(catalog: CatalogLike, datasets: Mapping[str, DatasetLike | None]) -> CatalogLike:
-    """A catalog that does with these datasets what `catalog` does, and knows nothing else that it knows.
-
-    Kedro's own catalogs give one of Kedro's, so that logs, errors and checks of data are Kedro's as well. A name without a
-    dataset is left out.
-    """
-    cls = _class_to_send(type(catalog))
-    given = {name: dataset for name, dataset in datasets.items() if dataset is not None}
-    if cls is DataCatalog:
-        return DataCatalog(given)
-    part: CatalogLike = cls(datasets=given)
-    checks = {name: check for name, check in checks_of(catalog).items() if name in datasets}
-    if checks:
-        vars(part)["_validator_specs"].update(checks)
-        vars(part)["validation_enabled"] = vars(catalog)["validation_enabled"]
-    return part
-
-
-def checks_of(catalog: CatalogLike) -> Mapping[str, Any]:
-    """What the catalog checks the data of its entries against, by their names."""
-    return getattr(catalog, "validator_specs", None) or {}
-
-
-@functools.lru_cache
-def _class_to_send(cls: type) -> Any:
-    """The nearest class of a catalog that another process can import, and that is made of datasets."""
-    for base in cls.__mro__:
-        if base is DataCatalog or (_is_importable(base) and _takes_datasets(base)):
-            return base
-    return DataCatalog
-
-
-def _is_importable(cls: type) -> bool:
-    """Whether it is found under its name; Kedro's sessions make the class of their catalog on the fly."""
-    module = sys.modules.get(cls.__module__)
-    return getattr(module, cls.__qualname__, None) is cls and hasattr(cls, "load")
-
-
-def _takes_datasets(cls: type) -> bool:
-    parameters = list(inspect.signature(cls).parameters.values())
-    needed = [each for each in parameters if each.default is each.empty and each.kind < each.VAR_POSITIONAL]
-    return any(each.name == "datasets" for each in parameters) and not needed
 
 
 def in_memory(
@@ -74,30 +31,11 @@ def in_memory(
         catalog: It may check the data.
         leaves_process: Whether the dataset is pickled.
     """
-    if name in checks_of(catalog):
-        return Checked(name, part_of(catalog, {name: dataset}))
+    if name in validators_of(catalog):
+        return Checked(name, subcatalog(catalog, {name: dataset}))
     # An empty one of Kedro's would come out of a pickle with data: what marks it as empty is another object there.
-    is_kedros = is_plain(dataset) and not isinstance(dataset, MemoryDataset)
+    is_kedros = is_plain_memory(dataset) and not isinstance(dataset, MemoryDataset)
     return None if leaves_process and is_kedros and not dataset.exists() else dataset
-
-
-def is_plain(dataset: DatasetLike | None) -> bool:
-    """Whether a copy mode says all of what a memory dataset does; otherwise its own `save` and `load` are called."""
-    return dataset is None or type(dataset).__name__ == "MemoryDataset" or is_shared_memory(dataset)
-
-
-def is_shared_memory(dataset: object) -> bool:
-    """Whether it is a dataset of Kedro's that waits for a manager, in whose process its data would be: here nobody has one."""
-    return (
-        type(dataset).__name__ == "SharedMemoryDataset"
-        and getattr(dataset, "shared_memory_dataset", None) is None
-    )
-
-
-def copy_mode_of(dataset: DatasetLike | None) -> str | None:
-    """How a memory dataset copies its data, ours or Kedro's; None if the data decides."""
-    mode: str | None = getattr(dataset, "copy_mode", None) or getattr(dataset, "_copy_mode", None)
-    return mode
 
 
 class Checked:
@@ -120,7 +58,7 @@ class Checked:
         return self.part[self.name]
 
     def __copy__(self) -> Checked:
-        return Checked(self.name, part_of(self.part, {self.name: copy.copy(self.inner)}))
+        return Checked(self.name, subcatalog(self.part, {self.name: copy.copy(self.inner)}))
 
     def load(self) -> Data:
         """The data, checked."""
@@ -137,3 +75,42 @@ class Checked:
     def release(self) -> None:
         """Forget the data."""
         self.inner.release()
+
+
+def subcatalog(catalog: CatalogLike, datasets: Mapping[str, DatasetLike | None]) -> CatalogLike:
+    """A catalog that does with these datasets what `catalog` does, and knows nothing else that it knows.
+
+    Kedro's own catalogs give one of Kedro's, so that logs, errors and checks of data are Kedro's as well. A name without a
+    dataset is left out.
+    """
+    cls = _class_to_send(type(catalog))
+    given = {name: dataset for name, dataset in datasets.items() if dataset is not None}
+    if cls is DataCatalog:
+        return DataCatalog(given)
+    part: CatalogLike = cls(datasets=given)
+    checks = {name: check for name, check in validators_of(catalog).items() if name in datasets}
+    if checks:
+        vars(part)["_validator_specs"].update(checks)
+        vars(part)["validation_enabled"] = vars(catalog)["validation_enabled"]
+    return part
+
+
+@functools.lru_cache
+def _class_to_send(cls: type) -> Any:
+    """The nearest class of a catalog that another process can import, and that is made of datasets."""
+    for base in cls.__mro__:
+        if base is DataCatalog or (_is_importable(base) and _takes_datasets(base)):
+            return base
+    return DataCatalog
+
+
+def _is_importable(cls: type) -> bool:
+    """Whether it is found under its name; Kedro's sessions make the class of their catalog on the fly."""
+    module = sys.modules.get(cls.__module__)
+    return getattr(module, cls.__qualname__, None) is cls and hasattr(cls, "load")
+
+
+def _takes_datasets(cls: type) -> bool:
+    parameters = list(inspect.signature(cls).parameters.values())
+    needed = [each for each in parameters if each.default is each.empty and each.kind < each.VAR_POSITIONAL]
+    return any(each.name == "datasets" for each in parameters) and not needed

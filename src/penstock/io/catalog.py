@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from penstock._pickling import why_not_sendable
 from penstock.errors import CannotSendError, DatasetAlreadyExistsError, DatasetError, DatasetNotFoundError
 from penstock.io.dataset import is_dataset, is_dataset_error
 from penstock.io.memory import MemoryDataset
-from penstock._pickling import why_not_sendable
 
 if TYPE_CHECKING:
     from penstock._typing import Data, DatasetLike

@@ -1,4 +1,4 @@
-"""Who speaks: the node whose work goes on here is named on all that it logs, the same on every runner."""
+"""The node that runs on this thread: its name stands on all that it logs, the same on every runner."""
 
 from __future__ import annotations
 
@@ -6,82 +6,83 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import ContextVar, copy_context
-from typing import TYPE_CHECKING, Any
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from penstock.tasks.dataset_tasks import Work
-
-AT_WORK: ContextVar[Work | None] = ContextVar("penstock_at_work", default=None)
-"""The work that this thread does; threads of ours take it along."""
-
-Who = Callable[[], "Work | None"]
+    from penstock.logs.channel import Channel
 
 
-class ContextPool(ThreadPoolExecutor):
-    """Threads that see the context variables of whoever submits, as Dask's own do."""
+class CurrentNode(NamedTuple):
+    """A node, and where its log records and prints go."""
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run the function in a copy of this thread's context."""
-        return super().submit(copy_context().run, fn, *args, **kwargs)
-
-
-def is_dasks(logger: str) -> bool:
-    """Whether a logger is one of Dask's, which tells of the scheduler and of workers and not of nodes."""
-    return logger == "distributed" or logger.startswith("distributed.")
+    name: str
+    channel: Channel | None
+    """Takes them to the driver; None where this process handles them itself."""
 
 
-def name_node(record: logging.LogRecord, who: Who) -> logging.LogRecord:
-    """The record with the node that speaks, if one does: in `record.node`, unless the node says otherwise, and before the text."""
-    work = who()
-    if work is None or is_dasks(record.name):
+CURRENT_NODE: ContextVar[CurrentNode | None] = ContextVar("penstock_current_node", default=None)
+"""The node that runs on this thread; threads that Penstock starts inherit it."""
+
+FindNode = Callable[[], "CurrentNode | None"]
+
+
+def is_dask_logger(name: str) -> bool:
+    """Whether a logger belongs to Dask: it writes about the scheduler and workers, not about nodes."""
+    return name == "distributed" or name.startswith("distributed.")
+
+
+def add_node_name(record: logging.LogRecord, find_node: FindNode) -> logging.LogRecord:
+    """The record, with the current node's name before its text and in `record.node`, unless the node has set that itself."""
+    node = find_node()
+    if node is None or is_dask_logger(record.name):
         return record
-    node = work.node.name
     if not hasattr(record, "node"):
-        record.node = node
+        record.node = node.name
     if isinstance(record.msg, str):
-        record.msg = f"{node.replace('%', '%%') if record.args else node}: {record.msg}"
+        record.msg = f"{node.name.replace('%', '%%') if record.args else node.name}: {record.msg}"
     return record
 
 
 @contextlib.contextmanager
-def work_kept() -> Iterator[None]:
-    """When this is left, this thread does the work that it did before, though an interrupt kept a node from ending its own."""
-    before = AT_WORK.get()
+def current_node_restored() -> Iterator[None]:
+    """On exit, this thread's current node is the one from before, also when Ctrl-C kept a node from resetting it."""
+    before = CURRENT_NODE.get()
     try:
         yield
     finally:
-        AT_WORK.set(before)
+        CURRENT_NODE.set(before)
 
 
 _lock = threading.Lock()
 _users = 0
 _naming: Any = None
-"""What makes records while there are users."""
+"""The `makeRecord` that adds names, while there are users."""
 _before: Any = None
-"""What made them before."""
+"""The `makeRecord` that it replaced."""
 
 
-def _made_named(make: Callable[..., logging.LogRecord], who: Who) -> Callable[..., logging.LogRecord]:
+def _with_node_names(
+    make: Callable[..., logging.LogRecord], find_node: FindNode
+) -> Callable[..., logging.LogRecord]:
     def make_record(self: logging.Logger, *args: Any, **kwargs: Any) -> logging.LogRecord:
-        # After the attributes that a node gives to its record itself, one of which may be called `node`.
+        # Called first: `extra` may hold an attribute called `node`.
         record = make(self, *args, **kwargs)
-        # Somebody may have put something round an earlier one, which then does nothing.
-        return name_node(record, who) if _naming is make_record else record
+        # Another library may have wrapped an earlier `make_record`, which must do nothing by then.
+        return add_node_name(record, find_node) if _naming is make_record else record
 
     return make_record
 
 
 @contextlib.contextmanager
-def nodes_named(who: Who = AT_WORK.get) -> Iterator[None]:
-    """While this is open, in however many threads, records that a node logs in this process carry its name."""
+def naming_nodes(find_node: FindNode = CURRENT_NODE.get) -> Iterator[None]:
+    """Inside this block, log records of nodes in this process carry the node's name. Blocks may overlap, in any threads."""
     global _users, _naming, _before  # noqa: PLW0603 - loggers are one for the whole process
     cls: Any = logging.Logger
     with _lock:
         if not _users:
             _before = cls.makeRecord
-            _naming = cls.makeRecord = _made_named(_before, who)
+            _naming = cls.makeRecord = _with_node_names(_before, find_node)
         _users += 1
     try:
         yield

@@ -9,10 +9,10 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from penstock.pipeline.pipeline import Pipeline
+    from penstock._typing import PipelineLike
 
 
-def description(pipeline: Pipeline, *, names_only: bool) -> str:
+def description(pipeline: PipelineLike, *, names_only: bool) -> str:
     """Free inputs, nodes in the order in which they run, and outputs."""
     heading = "#### Pipeline execution order ####"
     nodes = [node.name if names_only else str(node) for node in pipeline.nodes]
@@ -29,7 +29,7 @@ def description(pipeline: Pipeline, *, names_only: bool) -> str:
     )
 
 
-def as_json(pipeline: Pipeline) -> str:
+def as_json(pipeline: PipelineLike) -> str:
     """The nodes in the order in which they run; the keys are those that Kedro's tools read."""
     nodes = [
         {"name": node.name, "inputs": node.inputs, "outputs": node.outputs, "tags": sorted(node.tags)}

@@ -16,13 +16,13 @@ from penstock.errors import (
     PipelineError,
     SelectionError,
 )
-from penstock.pipeline import selection
 from penstock.pipeline.checks import check_datasets, check_names
-from penstock.pipeline.topology import Links, layers, link
+from penstock.pipeline.formatting import as_json, description
 from penstock.pipeline.modular import Mapped, Renaming
 from penstock.pipeline.namespaces import GroupedNodes, grouped, reentries
 from penstock.pipeline.node import Node
-from penstock.pipeline.formatting import as_json, description
+from penstock.pipeline.selection import Selector, all_of
+from penstock.pipeline.topology import Links, layers, link
 from penstock.pipeline.transcoding import base_name, base_names
 
 __all__ = [
@@ -105,6 +105,10 @@ class Pipeline:
         return link(self._nodes.values())
 
     @cached_property
+    def _selector(self) -> Selector:
+        return Selector(self.nodes, self._links, self._consumers, self._producers)
+
+    @cached_property
     def _consumers(self) -> Mapping[str, list[str]]:
         """For every dataset that is taken, the names of the nodes that take it; under its base name, too."""
         return _ends((node.name, node.inputs) for node in self._ordered)
@@ -185,11 +189,11 @@ class Pipeline:
         Raises:
             SelectionError: The pipeline does not have some of them.
         """
-        return self._subset(selection.named(self, names))
+        return self._subset(self._selector.named(names))
 
     def only_nodes_with_tags(self, *tags: str) -> Pipeline:
         """The nodes that have any of these tags."""
-        return self._subset(selection.tagged(self, tags))
+        return self._subset(self._selector.tagged(tags))
 
     def only_nodes_with_namespaces(self, node_namespaces: Iterable[str]) -> Pipeline:
         """The nodes in any of these namespaces, or in namespaces inside them.
@@ -197,7 +201,7 @@ class Pipeline:
         Raises:
             SelectionError: No node is in some of them.
         """
-        return self._subset(selection.in_namespaces(self, _several(node_namespaces)))
+        return self._subset(self._selector.in_namespaces(_several(node_namespaces)))
 
     def only_nodes_with_inputs(self, *datasets: str) -> Pipeline:
         """The nodes that take any of these datasets; a bare name means all its formats.
@@ -205,7 +209,7 @@ class Pipeline:
         Raises:
             SelectionError: The pipeline does not have some of the datasets.
         """
-        return self._subset(selection.consuming(self, datasets))
+        return self._subset(self._selector.consuming(datasets))
 
     def only_nodes_with_outputs(self, *datasets: str) -> Pipeline:
         """The nodes that give any of these datasets; a bare name means all its formats.
@@ -213,7 +217,7 @@ class Pipeline:
         Raises:
             SelectionError: The pipeline does not have some of the datasets.
         """
-        return self._subset(selection.producing(self, datasets))
+        return self._subset(self._selector.producing(datasets))
 
     def from_inputs(self, *datasets: str) -> Pipeline:
         """The nodes that take any of these datasets, and all that come after.
@@ -221,7 +225,7 @@ class Pipeline:
         Raises:
             SelectionError: The pipeline does not have some of the datasets.
         """
-        return self._subset(selection.downstream(self, selection.consuming(self, datasets)))
+        return self._subset(self._selector.downstream(self._selector.consuming(datasets)))
 
     def to_outputs(self, *datasets: str) -> Pipeline:
         """The nodes that give any of these datasets, and all that come before.
@@ -229,7 +233,7 @@ class Pipeline:
         Raises:
             SelectionError: The pipeline does not have some of the datasets.
         """
-        return self._subset(selection.upstream(self, selection.producing(self, datasets)))
+        return self._subset(self._selector.upstream(self._selector.producing(datasets)))
 
     def from_nodes(self, *names: str) -> Pipeline:
         """The nodes of these names, and all that come after.
@@ -237,7 +241,7 @@ class Pipeline:
         Raises:
             SelectionError: The pipeline does not have some of them.
         """
-        return self._subset(selection.downstream(self, selection.named(self, names)))
+        return self._subset(self._selector.downstream(self._selector.named(names)))
 
     def to_nodes(self, *names: str) -> Pipeline:
         """The nodes of these names, and all that come before.
@@ -245,7 +249,7 @@ class Pipeline:
         Raises:
             SelectionError: The pipeline does not have some of them.
         """
-        return self._subset(selection.upstream(self, selection.named(self, names)))
+        return self._subset(self._selector.upstream(self._selector.named(names)))
 
     def tag(self, tags: str | Iterable[str]) -> Pipeline:
         """The same nodes with these tags as well."""
@@ -281,8 +285,8 @@ class Pipeline:
                 choices.append(set(select(*names)._nodes))
         namespaces = _several(node_namespaces)
         if namespaces:
-            choices.append(selection.in_namespaces(self, namespaces))
-        return self._subset(selection.all_of(choices))
+            choices.append(self._selector.in_namespaces(namespaces))
+        return self._subset(all_of(choices))
 
     def __add__(self, other: object) -> Pipeline:
         if not isinstance(other, Pipeline):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from penstock.graph.policies import NodePolicy
 from penstock.runner.abstract import AbstractRunner
-from penstock.runner.select import select_runner
 from penstock.runner.processes import ParallelRunner
-from penstock.runs.result import NodeRecord, RunResult
-from penstock.runner.sequential import SequentialRunner
 from penstock.runner.run import run
+from penstock.runner.select import select_runner
+from penstock.runner.sequential import SequentialRunner
 from penstock.runner.task import Task
 from penstock.runner.threads import ThreadRunner
+from penstock.runs.result import NodeRecord, RunResult
+from penstock.tasks.policy import NodePolicy
 
 if TYPE_CHECKING:
     from penstock.runner.cluster import DaskRunner

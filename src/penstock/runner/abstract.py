@@ -1,54 +1,43 @@
 """What a run is, on whichever scheduler: select, check, compile, get, and give back.
 
-A runner of another kind overrides `get`, and `handover` if tasks leave this process.
+A runner gives `get`; if tasks leave this process, it overrides `backend` and `execute` as well.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import dask.local
-
-from penstock.errors import RunnerError
-from penstock.tasks.retries import with_policies
 from penstock.graph.checks import check_confirms, check_inputs
-from penstock.graph.compile import compile_pipeline, is_cached
-from penstock.tasks.exceptions import CarriedError, unpacked
-from penstock.tasks.backend import Handover, Listener, SameProcess
-from penstock.tasks.values import Held, opened
+from penstock.graph.compile import compile_pipeline
 from penstock.graph.keys import new_run
-from penstock.graph.subcatalog import is_plain, is_shared_memory
-from penstock.graph.policies import checked_policies, policies_by_node
-from penstock.logs.current_node import nodes_named, work_kept
-from penstock.tasks.node_steps import forget, wrapped
+from penstock.graph.policies import checked_policies, policies_by_node, with_policies
 from penstock.hooks import Hooks
 from penstock.io.memory import Deferred, MemoryDataset
 from penstock.io.redaction import without_secret_options, without_url_secrets
-from penstock.runner.threads.executors import BatchHere
+from penstock.logs.current_node import current_node_restored, naming_nodes
 from penstock.runner.missing import missing_outputs, only_missing, resume_nodes
+from penstock.runner.outputs import Fetched, put_outputs, release_output_caches
 from penstock.runner.preflight import check_arguments, check_can_be_sent, checked_flag
-from penstock.runs.recorder import Progress
 from penstock.runs.progress_bar import progress_bar
+from penstock.runs.recorder import Recorder
 from penstock.runs.result import RunResult
+from penstock.tasks.backend import Backend, Listener, LocalBackend
+from penstock.tasks.exceptions import PackedError, unpack_error
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data, DatasetLike, PipelineLike
     from penstock.graph.plan import Plan
-    from penstock.graph.policies import NodePolicy, Policies
-
-WINDOWS_MAX_WORKERS = 61
-"""Windows waits for at most 63 handles at once, two of which a pool needs itself (bpo-26903)."""
+    from penstock.graph.policies import Policies
+    from penstock.tasks.policy import NodePolicy
 
 
-class AbstractRunner:
-    """Runs pipelines one task at a time, in this process; the base of all runners.
+class AbstractRunner(ABC):
+    """Runs pipelines; the base of all runners. A subclass gives `get`, the scheduler.
 
     Args:
         is_async: Each node loads its inputs at once and saves its outputs at once, in threads.
@@ -61,7 +50,7 @@ class AbstractRunner:
     policies: Mapping[str, NodePolicy] = {}
     _is_synchronous = True
     _places_nodes = False
-    """Whether `compute` heeds the placement of a policy."""
+    """Whether `execute` follows the placement of a policy."""
 
     def __init__(
         self,
@@ -137,22 +126,36 @@ class AbstractRunner:
             MissingInputError: Free inputs that the catalog lacks.
         """
         check_arguments(pipeline, catalog, hook_manager)
-        plan = self._compile(pipeline, catalog, Hooks(hook_manager), None, self.handover())
+        plan = self._compile(pipeline, catalog, Hooks(hook_manager), None, self.backend())
         return with_policies(plan, policies_by_node(pipeline.nodes, self.policies))
 
+    @abstractmethod
     def get(self, graph: Mapping[str, Any], keys: Sequence[str]) -> Sequence[Data]:
-        """The values of `keys`, when all that they need has run.
+        """The values of `keys`, in their order, after all that they need has run.
+
+        The only method that a runner of your own has to define.
 
         Args:
             graph: A Dask graph.
-            keys: What to compute; the values come in the same order.
+            keys: Keys of the graph.
         """
-        values: Sequence[Data] = dask.local.get_async(BatchHere, 1, dict(graph), list(keys), chunksize=1)
-        return values
 
-    def handover(self, listener: Listener | None = None) -> Handover:
-        """How values get from task to task in one run, and news to `listener`."""
-        return SameProcess(listener)
+    def backend(self, listener: Listener | None = None) -> Backend:
+        """What the tasks of one run ask of the scheduler. A runner whose tasks leave this process overrides it.
+
+        Args:
+            listener: Called in this process with the event of each task.
+        """
+        return LocalBackend(listener)
+
+    def execute(self, plan: Plan, backend: Backend) -> list[Deferred]:  # noqa: ARG002
+        """The values of `plan.keys`, or of the first of them, which are `plan.outputs`. No task of the plan runs when this returns.
+
+        Args:
+            plan: What to run.
+            backend: The one that `backend` made for this run.
+        """
+        return [Fetched(value) for value in self.get(plan.graph, plan.keys)]
 
     def create_default_dataset(self, name: str) -> DatasetLike:  # noqa: ARG002
         """The dataset for a name that the catalog lacks; it is registered before anything runs."""
@@ -161,15 +164,6 @@ class AbstractRunner:
     def create_default_data_set(self, name: str) -> DatasetLike:
         """The older name of `create_default_dataset`."""
         return self.create_default_dataset(name)
-
-    def compute(self, plan: Plan, handover: Handover) -> list[Deferred]:  # noqa: ARG002
-        """The values of `plan.keys` in their order, or of `plan.outputs`, which stand first; nothing of the plan runs any more.
-
-        Args:
-            plan: What to run.
-            handover: What `handover` gave for this run.
-        """
-        return [Here(value) for value in self.get(plan.graph, plan.keys)]
 
     # One run
 
@@ -185,18 +179,18 @@ class AbstractRunner:
         self._register(pipeline, catalog)
         run_id = run_id or new_run()
         hooks = Hooks(hook_manager)
-        progress = Progress(pipeline, catalog, self._log)
-        handover = self.handover(progress)
-        if handover.leaves_process:
+        progress = Recorder(pipeline, catalog, self._log)
+        backend = self.backend(progress)
+        if backend.leaves_process:
             check_can_be_sent(pipeline, catalog, hooks)
-            _forget_caches(pipeline, catalog)
-        plan = with_policies(self._compile(pipeline, catalog, hooks, run_id, handover), policies)
+            release_output_caches(pipeline, catalog)
+        plan = with_policies(self._compile(pipeline, catalog, hooks, run_id, backend), policies)
         self._log_start(pipeline, plan)
         progress.expect(plan)
         try:
-            with work_kept(), nodes_named(), self._bar(pipeline, progress):
-                values = self._computed(plan, handover)
-            _give_back(plan, values, catalog)
+            with current_node_restored(), naming_nodes(), self._bar(pipeline, progress):
+                values = self._executed(plan, backend)
+            put_outputs(plan, values, catalog)
             progress.check()
         except BaseException:
             self._log_resume(pipeline, catalog, progress.finished)
@@ -211,7 +205,7 @@ class AbstractRunner:
             seconds=seconds,
         )
 
-    def _bar(self, pipeline: PipelineLike, progress: Progress) -> contextlib.AbstractContextManager[None]:
+    def _bar(self, pipeline: PipelineLike, progress: Recorder) -> contextlib.AbstractContextManager[None]:
         return progress_bar(pipeline, progress) if self.progress else contextlib.nullcontext()
 
     def _register(self, pipeline: PipelineLike, catalog: CatalogLike) -> None:
@@ -239,19 +233,19 @@ class AbstractRunner:
         catalog: CatalogLike,
         hooks: Hooks,
         run_id: str | None,
-        handover: Handover,
+        backend: Backend,
     ) -> Plan:
         return compile_pipeline(
-            pipeline, catalog, hooks=hooks, run_id=run_id, is_async=self.is_async, handover=handover
+            pipeline, catalog, hooks=hooks, run_id=run_id, is_async=self.is_async, backend=backend
         )
 
-    def _computed(self, plan: Plan, handover: Handover) -> list[Deferred]:
+    def _executed(self, plan: Plan, backend: Backend) -> list[Deferred]:
         if not plan.keys:
             return []
         try:
-            return self.compute(plan, handover)
-        except CarriedError as error:
-            home = unpacked(error)
+            return self.execute(plan, backend)
+        except PackedError as error:
+            home = unpack_error(error)
         # Raised here, where the user's error does not get the parcel that it came in as its context.
         raise home
 
@@ -291,92 +285,6 @@ class AbstractRunner:
     def _arguments(self) -> dict[str, Any]:
         given = {"is_async": self.is_async, "policies": self.policies, "progress": self.progress}
         return {name: value for name, value in given.items() if value}
-
-
-@dataclass(frozen=True)
-class Here:
-    """A value that is in this process already."""
-
-    value: Data
-
-    def fetch(self) -> Data:
-        """The value."""
-        return self.value
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A value, taken out of the dataset that holds it, if one does."""
-
-    value: Deferred
-
-    def fetch(self) -> Data:
-        """The value."""
-        return opened(self.value.fetch())
-
-
-def default_workers() -> int:
-    """As many as there are processors; no more than Windows can wait for."""
-    count = os.cpu_count() or 1
-    return min(WINDOWS_MAX_WORKERS, count) if sys.platform == "win32" else count
-
-
-def checked_workers(max_workers: int | None) -> int:
-    """The number of workers asked for, or the default.
-
-    Raises:
-        RunnerError: It is below 1.
-    """
-    if max_workers is None:
-        return default_workers()
-    given: object = max_workers
-    if not isinstance(given, int) or isinstance(given, bool):
-        raise RunnerError(
-            f"max_workers is {max_workers!r}, not a whole number; give at least 1, or leave it out"
-        )
-    if max_workers < 1:
-        raise RunnerError(
-            f"max_workers is {max_workers}; give at least 1, or leave it out for one a processor"
-        )
-    return max_workers
-
-
-def useful_workers(max_workers: int, plan: Plan) -> int:
-    """At most as many workers as nodes can run at once: one for each layer's first node, and one for every other."""
-    layers = plan.pipeline.grouped_nodes
-    return max(1, min(max_workers, sum(map(len, layers)) - len(layers) + 1))
-
-
-def _give_back(plan: Plan, values: list[Deferred], catalog: CatalogLike) -> None:
-    """Put the outputs in memory, which stand first among the values, into the catalog's datasets."""
-    for name, value in zip(plan.outputs, values, strict=False):
-        dataset = catalog[name]
-        if is_shared_memory(dataset):
-            # The catalog makes a dataset of its own kind of what is not one.
-            catalog[name] = opened(value.fetch())
-            continue
-        if isinstance(dataset, MemoryDataset) and is_plain(dataset):
-            dataset.defer(Opened(value))
-            continue
-        data = value.fetch()
-        if isinstance(data, Held) and hasattr(dataset, "__dict__"):
-            # It was saved to a copy of this very dataset: once is enough.
-            vars(dataset).update(vars(getattr(data.dataset, "inner", data.dataset)))
-        else:
-            dataset.save(opened(data))
-
-
-def _forget_caches(pipeline: PipelineLike, catalog: CatalogLike) -> None:
-    """Have this process forget what it knows of the data that other processes are about to save.
-
-    A versioned dataset of Kedro's knows the version that it last saw, and would load that one.
-    """
-    for name in (name for node in pipeline.nodes for name in node.outputs):
-        dataset: Any = catalog.get(name)
-        if is_cached(dataset):
-            dataset._cache.release()
-            dataset = wrapped(dataset)
-        forget(dataset)
 
 
 def _shown(value: Any) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from penstock.errors import CannotSendError, RunnerError
-from penstock.graph.compile import is_cached
-from penstock.tasks.node_steps import wrapped
 from penstock._pickling import why_not_sendable
+from penstock.errors import CannotSendError, RunnerError
+from penstock.io.kedro_objects import inner_dataset, is_cached
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, DatasetLike, PipelineLike
@@ -73,7 +72,7 @@ def check_can_be_sent(pipeline: PipelineLike, catalog: CatalogLike, hooks: Hooks
 
 def _sent(dataset: DatasetLike | None) -> DatasetLike | None:
     """What of a dataset has to be sendable; a cache stays here, and Kedro's marks its dataset as for one process only."""
-    inner: DatasetLike | None = wrapped(dataset) if is_cached(dataset) else dataset
+    inner: DatasetLike | None = inner_dataset(dataset) if is_cached(dataset) else dataset
     return inner
 
 

@@ -7,9 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from penstock.graph.checks import refuse_generators
-from penstock.tasks.backend import SameProcess
+from penstock.hooks import Hooks
+from penstock.tasks.backend import Context, LocalBackend
 from penstock.tasks.node_steps import (
-    Context,
     call_node,
     confirm_datasets,
     load_at_once,
@@ -18,7 +18,6 @@ from penstock.tasks.node_steps import (
     save_dataset,
     save_streams,
 )
-from penstock.hooks import Hooks
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data, NodeLike
@@ -74,7 +73,7 @@ class Task:
         if self.is_async:
             refuse_generators([self.node])
         hooks = Hooks(self.hook_manager)
-        context = Context(SameProcess(), self.run_id, self.is_async)
+        context = Context(LocalBackend(), self.run_id, self.is_async)
         outputs = call_node(self.node, self._loaded(hooks), self.catalog, hooks, context)
         self._save(outputs, hooks)
         confirm_datasets(self.catalog, self.node)

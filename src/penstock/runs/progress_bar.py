@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from penstock._threads import beside
+from penstock._threads import background_thread
 
 if TYPE_CHECKING:
     from penstock._typing import PipelineLike
-    from penstock.runs.recorder import Progress
+    from penstock.runs.recorder import Recorder
 
 TICK_SECONDS = 0.5
 """How often the bar is drawn although nothing has happened: the clock goes on."""
@@ -40,7 +40,7 @@ class Screen(Protocol):
 
 
 @contextlib.contextmanager
-def progress_bar(pipeline: PipelineLike, progress: Progress) -> Iterator[None]:
+def progress_bar(pipeline: PipelineLike, progress: Recorder) -> Iterator[None]:
     """While this is open, a bar is shown, if there is anything to show it on."""
     screen = _screen() if pipeline.nodes else None
     if screen is None:
@@ -51,7 +51,7 @@ def progress_bar(pipeline: PipelineLike, progress: Progress) -> Iterator[None]:
         progress.on_finish = bar.finish
         bar.draw()
         try:
-            with beside(lambda: bar.tick_until(is_over), "penstock-bar", is_over.set):
+            with background_thread(lambda: bar.tick_until(is_over), "penstock-bar", is_over.set):
                 yield
         finally:
             bar.draw()

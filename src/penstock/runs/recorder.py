@@ -14,11 +14,11 @@ from penstock.runs.result import NodeRecord
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, NodeLike, PipelineLike
-    from penstock.tasks.backend import Event
     from penstock.graph.plan import Plan
+    from penstock.tasks.backend import Event
 
 
-class Progress:
+class Recorder:
     """What has happened in one run.
 
     Args:
@@ -124,11 +124,11 @@ def _record(node: str, events: list[Event]) -> NodeRecord:
     if len(events) == 1:
         (event,) = events
         return NodeRecord(
-            node, event.where, event.start, event.load_seconds, event.call_seconds, event.save_seconds
+            node, event.worker, event.start, event.load_seconds, event.call_seconds, event.save_seconds
         )
     return NodeRecord(
         node,
-        worker=next(event.where for event in events if event.kind == "call"),
+        worker=next(event.worker for event in events if event.kind == "call"),
         start=min(event.start for event in events),
         load_seconds=sum(event.load_seconds for event in events),
         call_seconds=sum(event.call_seconds for event in events),

@@ -7,26 +7,24 @@ these travel once for all of them.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from penstock._pickling import reduce_dataclass
 from penstock.errors import DatasetError
-from penstock.graph.compact import reduced
-from penstock.tasks.values import Held, holding
-from penstock.tasks.node_steps import raise_named
 from penstock.io.memory import MemoryDataset, copied
+from penstock.tasks.node_steps import raise_named
+from penstock.tasks.values import DatasetValue, saved_in_copy
 
 if TYPE_CHECKING:
-    from penstock._typing import CatalogLike, Data, DatasetLike, NodeLike
-    from penstock.tasks.node_steps import Context
-    from penstock.tasks.dataset_tasks import Call
+    from penstock._typing import CatalogLike, Data, DatasetLike
 
 
 @dataclass(eq=False, slots=True)
-class Input:
+class InputBinding:
     """How a node's task comes by one of its inputs."""
 
-    __reduce__ = reduced
+    __reduce__ = reduce_dataclass
     is_given: bool = False
     """The graph gives its value: the task is called with it."""
     copies: bool = False
@@ -50,7 +48,7 @@ class Input:
         """
         try:
             if self.is_given:
-                if isinstance(value, Held):
+                if isinstance(value, DatasetValue):
                     return value.dataset.load()
                 return copied(value, self.copy_mode) if self.copies else value
             if self.dataset is not None:
@@ -63,10 +61,10 @@ class Input:
 
 
 @dataclass(eq=False, slots=True)
-class Output:
+class OutputBinding:
     """What a node's task does with one of the node's outputs."""
 
-    __reduce__ = reduced
+    __reduce__ = reduce_dataclass
     stays: bool = False
     """Its readers take it from the graph, although it may be saved."""
     copies: bool = False
@@ -99,7 +97,7 @@ class Output:
                 "the node returned None, which cannot be saved; return data, or declare no output"
             )
         if self.dataset is not None:
-            return holding(before.dataset if before is not None else self.dataset, data)
+            return saved_in_copy(before.dataset if before is not None else self.dataset, data)
         return copied(data, self.copy_mode) if self.copies else data
 
     def nothing(self, name: str) -> Data:
@@ -107,32 +105,11 @@ class Output:
         if not self.stays:
             return None
         dataset = self.catalog[name] if self.catalog is not None else self.dataset
-        return Held(MemoryDataset() if dataset is None else dataset)
+        return DatasetValue(MemoryDataset() if dataset is None else dataset)
 
 
-@dataclass(eq=False, slots=True)
-class Ports:
-    """What the calls of many nodes have in common. On its way a call is no more than these, called with its node."""
-
-    __reduce__ = reduced
-    kind: type[Call]
-    context: Context
-    inputs: tuple[Input, ...]
-    """In the order of the node's datasets; one that is named twice stands there once."""
-    outputs: tuple[Output, ...]
-    takes_values_only: bool = field(init=False)
-    """The graph gives the values of all inputs."""
-
-    def __post_init__(self) -> None:
-        self.takes_values_only = all(each.is_given for each in self.inputs)
-
-    def __call__(self, node: NodeLike) -> Call:
-        """The call of a node that has these."""
-        return self.kind(self.context, node, self)
-
-
-new_input = functools.cache(Input)
+input_binding = functools.cache(InputBinding)
 """An `Input` that is the same object for the same arguments, which have to be hashable."""
 
-new_output = functools.cache(Output)
+output_binding = functools.cache(OutputBinding)
 """An `Output` that is the same object for the same arguments, which have to be hashable."""

@@ -20,7 +20,7 @@ TRACEBACK = "Traceback (most recent call last)"
 """How Python begins one."""
 
 
-class CarriedError(Exception):
+class PackedError(Exception):
     """An exception on its way home, in a form that survives every pickle.
 
     Args:
@@ -88,12 +88,12 @@ class _Parcel:
         return error
 
 
-def carried(error: BaseException, task: str) -> CarriedError:
+def pack_error(error: BaseException, task: str) -> PackedError:
     """What to raise in a worker process in place of `error`."""
-    return CarriedError(task, _pickled(error), "".join(_formatted(error)))
+    return PackedError(task, _pickled(error), "".join(_formatted(error)))
 
 
-def unpacked(on_its_way: CarriedError) -> BaseException:
+def unpack_error(on_its_way: PackedError) -> BaseException:
     """The exception that was raised, with the worker's traceback as a note, or a `NodeError` that tells of it."""
     error = _unpickled(on_its_way.payload) if on_its_way.payload else None
     if error is None:

@@ -8,38 +8,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, as_completed
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from penstock.errors import CannotSendError, DatasetError
-from penstock.graph.compact import reduced
-from penstock.logs.current_node import ContextPool
-from penstock.io.memory import inferred_copy_mode
 from penstock._pickling import why_not_sendable
+from penstock._threads import ContextPool
+from penstock.errors import CannotSendError, DatasetError
+from penstock.io.memory import inferred_copy_mode
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data, NodeLike
-    from penstock.tasks.backend import Handover
     from penstock.hooks import Hooks
+    from penstock.tasks.backend import Context
 
 _LOG = logging.getLogger(__name__)
-
-_KNOWS_FILES = ("resolve_load_version", "_fs", "_filesystem")
-"""What tells that a dataset remembers versions or listings: Kedro's versioned ones, and those on fsspec."""
 
 
 Seconds = tuple[float, float, float]
 """To load, to call, to save."""
-
-
-@dataclass(frozen=True)
-class Context:
-    """What all work of one run shares."""
-
-    __reduce__ = reduced
-    handover: Handover
-    run_id: str | None = None
-    is_async: bool = False
 
 
 def load_dataset(load: Callable[[str], Data], name: str, node: NodeLike, hooks: Hooks) -> Data:
@@ -62,26 +47,6 @@ def save_dataset(
     if hooks.after_dataset_saved is not None:
         hooks.after_dataset_saved(dataset_name=name, data=data, node=node)
     return saved
-
-
-def forget(dataset: Any) -> None:
-    """Have a dataset of files forget which version or files there are, since another process may have changed that.
-
-    One that fails to forget is left as it is: nobody asked for it.
-    """
-    if not any(
-        hasattr(type(dataset), name) or name in getattr(dataset, "__dict__", ()) for name in _KNOWS_FILES
-    ):
-        return
-    try:
-        dataset.release()
-    except Exception as error:  # noqa: BLE001 - whatever a user's dataset does
-        _LOG.debug("%s was not released: %s", type(dataset).__name__, error)
-
-
-def wrapped(cached: Any) -> Any:
-    """What a `CachedDataset` remembers the data of, ours or Kedro's."""
-    return cached.dataset if hasattr(cached, "dataset") else cached._dataset
 
 
 def load_at_once(load: Callable[[str], Data], names: list[str]) -> dict[str, Data]:

@@ -10,20 +10,21 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from penstock.graph.compact import reduced
+from penstock._pickling import reduce_dataclass
+from penstock.tasks.base import Work
 from penstock.tasks.node_steps import Seconds, call_node
-from penstock.tasks.dataset_tasks import Call, Confirm, Load, Pick, Work
 
 if TYPE_CHECKING:
     from penstock._typing import Data
-    from penstock.graph.plan import Plan
-    from penstock.graph.policies import NodePolicy
-    from penstock.tasks.bindings import Input
     from penstock.hooks import Hooks
+    from penstock.tasks.bindings import InputBinding
+    from penstock.tasks.call_tasks import Call
+    from penstock.tasks.dataset_tasks import Load
+    from penstock.tasks.policy import NodePolicy
 
 _LOG = logging.getLogger(__name__)
 
@@ -33,46 +34,19 @@ LONGEST_SLEEP_SECONDS = 0.5
 Given = TypeVar("Given")
 
 
-def with_policies(plan: Plan, policies: Mapping[str, NodePolicy]) -> Plan:
-    """The plan, its tasks tried as often as the policies of their nodes say.
-
-    Args:
-        plan: Its graph is changed.
-        policies: By the name of the node.
-    """
-    if not policies:
-        return plan
-    retried = {name for name, policy in policies.items() if policy.retries}
-    works = {key: plan.graph[key].func for key, task in plan.tasks.items() if task.node in retried}
-    loads = {(work.node.name, work.dataset): work for work in works.values() if isinstance(work, Load)}
-    for key, work in works.items():
-        if not isinstance(work, Pick | Confirm):
-            plan.graph[key].func = _tried_work(work, policies[work.node.name], loads)
-    return replace(plan, policies=policies)
-
-
-def _tried_work(work: Work, policy: NodePolicy, loads: Mapping[tuple[str, str], Load]) -> Work:
-    if not isinstance(work, Call):
-        return Tried(work.context, work.node, work.dataset, work, policy)
-    own = {name: loads[work.node.name, name] for name, each in work.named_inputs() if each.is_loaded}
-    inputs = [each if each.is_loaded else replace(each, copies=each.is_given) for each in work.ports.inputs]
-    apart = replace(work, ports=replace(work.ports, inputs=tuple(inputs)))
-    return TriedCall(work.context, work.node, "", apart, policy, own)
-
-
-def untried(work: Work) -> Work:
+def without_retries(work: Work) -> Work:
     """What is tried, of work that is tried again when it fails; all other work as it is."""
-    return work.work if isinstance(work, Tried) else work
+    return work.work if isinstance(work, Retried) else work
 
 
 @dataclass(eq=False, slots=True)
-class Tried(Work):
+class Retried(Work):
     """A load or a save, tried as often as the policy says."""
 
     dataset: str
     work: Work
     policy: NodePolicy
-    __reduce__ = reduced
+    __reduce__ = reduce_dataclass
 
     @property
     def kind(self) -> str:  # type: ignore[override]
@@ -89,17 +63,17 @@ class Tried(Work):
 
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds | None]:
         """What the work does."""
-        return _tried(partial(self.work.do, values, hooks), self.policy, self.work)
+        return _with_retries(partial(self.work.do, values, hooks), self.policy, self.work)
 
 
 @dataclass(eq=False, slots=True)
-class TriedCall(Tried):
+class RetriedCall(Retried):
     """The call of a node, tried as often as the policy says."""
 
     work: Call
     loads: Mapping[str, Load]
     """Give the stored inputs of the second and later attempts, by the name of the dataset."""
-    __reduce__ = reduced
+    __reduce__ = reduce_dataclass
 
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds]:
         """What the node made, as it goes on in the graph; the seconds are those of the last attempt."""
@@ -109,7 +83,7 @@ class TriedCall(Tried):
             given = self._anew(values, hooks) if next(numbers) else values
             return self._made(given, hooks)
 
-        outputs, loading, calling = _tried(attempt, self.policy, self.work)
+        outputs, loading, calling = _with_retries(attempt, self.policy, self.work)
         clock = time.perf_counter()
         kept = self.work.kept(outputs, hooks)
         return kept, (loading, calling, time.perf_counter() - clock)
@@ -120,7 +94,7 @@ class TriedCall(Tried):
         again = [self._again(*pair, value, hooks) for pair, value in zip(taken, values, strict=False)]
         return (*again, *values[len(taken) :])
 
-    def _again(self, name: str, each: Input, value: Data, hooks: Hooks) -> Data:
+    def _again(self, name: str, each: InputBinding, value: Data, hooks: Hooks) -> Data:
         return self.loads[name].do((), hooks)[0] if each.is_loaded else value
 
     def _made(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[dict[str, Data], float, float]:
@@ -131,9 +105,9 @@ class TriedCall(Tried):
         return outputs, taken - started, time.perf_counter() - taken
 
 
-def _tried(attempt: Callable[[], Given], policy: NodePolicy, work: Work) -> Given:
+def _with_retries(attempt: Callable[[], Given], policy: NodePolicy, work: Work) -> Given:
     """What the first successful attempt gives; the last one's error if there is none, or if the run is over."""
-    is_over = work.context.handover.is_over
+    is_stopped = work.context.backend.is_stopped
     for number, seconds in enumerate(policy.waits(), start=1):
         try:
             return attempt()
@@ -146,13 +120,13 @@ def _tried(attempt: Callable[[], Given], policy: NodePolicy, work: Work) -> Give
                 error,
                 seconds,
             )
-            _wait(seconds, is_over)
-            if is_over():
+            _wait(seconds, is_stopped)
+            if is_stopped():
                 raise
     return attempt()
 
 
-def _wait(seconds: float, is_over: Callable[[], bool]) -> None:
+def _wait(seconds: float, is_stopped: Callable[[], bool]) -> None:
     until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0 and not is_over():
+    while (left := until - time.monotonic()) > 0 and not is_stopped():
         time.sleep(min(left, LONGEST_SLEEP_SECONDS))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dask.sizeof import sizeof
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False, slots=True)
-class Held:
+class DatasetValue:
     """A value inside the dataset that holds it, which decides what a reader gets."""
 
     dataset: DatasetLike
@@ -28,13 +28,19 @@ class Held:
         return size
 
 
-def opened(value: Data) -> Data:
+def unwrapped(value: Data) -> Data:
     """A value, taken out of the dataset that holds it, if one does."""
-    return value.dataset.load() if isinstance(value, Held) else value
+    return value.dataset.load() if isinstance(value, DatasetValue) else value
 
 
-def holding(dataset: DatasetLike, data: Data) -> Held:
+def saved_in_copy(dataset: DatasetLike, data: Data) -> DatasetValue:
     """The data in a copy of the dataset."""
     holder = copy.copy(dataset)
     holder.save(data)
-    return Held(holder)
+    return DatasetValue(holder)
+
+
+class MultipleOutputs(tuple[Any, ...]):
+    """The values of a node with several outputs, each of which a task of its own picks."""
+
+    __slots__ = ()

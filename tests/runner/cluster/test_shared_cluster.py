@@ -123,7 +123,7 @@ def test_what_is_waited_for_is_said_and_loudly_after_long(monkeypatch, caplog):
     monkeypatch.setattr(waiting, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(waiting, "LONG_SECONDS", 0.6)
 
-    with caplog.at_level("INFO"), waiting.saying("the river"):
+    with caplog.at_level("INFO"), waiting.log_while_waiting("the river"):
         until(lambda: "WARNING" in [record.levelname for record in caplog.records])
 
     assert all(record.getMessage().startswith("Waiting for the river since ") for record in caplog.records)

@@ -19,10 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.errors import CannotSendError
-from penstock.runner.processes import shared_memory
-from penstock.tasks.exceptions import CarriedError
-from penstock.runner.processes.shared_memory import INLINE_BYTES, DriverEnd, Handle, new_room
+from penstock.runner.processes import exchange, shared_memory
 from penstock.runner.processes.environment import Surroundings
+from penstock.runner.processes.exchange import DriverEnd
+from penstock.runner.processes.shared_memory import INLINE_BYTES, Handle, new_room
+from penstock.tasks.exceptions import PackedError
 
 np = pytest.importorskip("numpy", reason="large buffers are numpy's")
 
@@ -195,7 +196,7 @@ def test_a_task_reaches_the_worker_and_its_result_the_driver():
     heard = []
     with new_room() as room:
         driver = DriverEnd(room, heard.append)
-        worker = shared_memory.WorkerEnd(room)
+        worker = exchange.WorkerEnd(room)
         shared = driver.shared(LARGE)
 
         task, data = worker.loads(driver.dumps((len, {"x": room.write([1]), "y": shared})))
@@ -217,8 +218,8 @@ def read(worker, driver, *handles):
 def test_inputs_that_one_task_reads_are_opened_once_however_many():
     """Every node of a wide table reads the same dozen inputs, and each may take seconds to open."""
     with new_room() as room:
-        driver, worker = DriverEnd(room), shared_memory.WorkerEnd(room)
-        inputs = [driver.shared([number]) for number in range(3 * shared_memory.KEPT_VALUES)]
+        driver, worker = DriverEnd(room), exchange.WorkerEnd(room)
+        inputs = [driver.shared([number]) for number in range(3 * exchange.KEPT_VALUES)]
 
         first, again = read(worker, driver, *inputs), read(worker, driver, *inputs)
 
@@ -228,9 +229,9 @@ def test_inputs_that_one_task_reads_are_opened_once_however_many():
 def test_an_input_that_each_task_reads_stays_open():
     """Hooks are such an input: what they remember of a run they remember in each worker."""
     with new_room() as room:
-        driver, worker = DriverEnd(room), shared_memory.WorkerEnd(room)
+        driver, worker = DriverEnd(room), exchange.WorkerEnd(room)
         hooks = driver.shared(["hooks"])
-        others = [driver.shared([number]) for number in range(3 * shared_memory.KEPT_VALUES)]
+        others = [driver.shared([number]) for number in range(3 * exchange.KEPT_VALUES)]
 
         opened = [read(worker, driver, hooks, other)[0] for other in others]
         first, last = (read(worker, driver, hooks, each)[1] for each in (others[0], others[-1]))
@@ -242,24 +243,24 @@ def test_an_input_that_each_task_reads_stays_open():
 def test_few_of_the_inputs_that_are_read_no_more_stay_open():
     """A worker would have all inputs in memory when the last node runs."""
     with new_room() as room:
-        driver, worker = DriverEnd(room), shared_memory.WorkerEnd(room)
+        driver, worker = DriverEnd(room), exchange.WorkerEnd(room)
         opened = [
             weakref.ref(read(worker, driver, driver.shared({number}))[0])
-            for number in range(3 * shared_memory.KEPT_VALUES)
+            for number in range(3 * exchange.KEPT_VALUES)
         ]
 
-        assert sum(each() is not None for each in opened) == shared_memory.KEPT_VALUES
+        assert sum(each() is not None for each in opened) == exchange.KEPT_VALUES
 
 
 def test_what_was_opened_is_let_go_with_the_run():
     with new_room() as room:
-        driver, worker = DriverEnd(room), shared_memory.WorkerEnd(room)
+        driver, worker = DriverEnd(room), exchange.WorkerEnd(room)
         inputs = [driver.shared({1}), driver.shared(LARGE)]
         opened = weakref.ref(read(worker, driver, *inputs)[0])
-        shared_memory.let_go_when_over()
+        exchange.let_go_when_over()
         during = opened()
 
-    shared_memory.let_go_when_over()
+    exchange.let_go_when_over()
 
     assert during == {1}
     del during
@@ -269,20 +270,20 @@ def test_what_was_opened_is_let_go_with_the_run():
 def test_what_was_opened_is_let_go_by_the_next_run():
     """Another run may begin before the worker has seen that the last one is over."""
     with new_room() as room, new_room() as next_room:
-        driver, worker = DriverEnd(room), shared_memory.WorkerEnd(room)
+        driver, worker = DriverEnd(room), exchange.WorkerEnd(room)
         opened = weakref.ref(read(worker, driver, driver.shared({1}))[0])
 
-        read(shared_memory.WorkerEnd(next_room), DriverEnd(next_room))
+        read(exchange.WorkerEnd(next_room), DriverEnd(next_room))
 
         assert opened() is None
 
 
 def test_a_result_that_cannot_be_pickled_is_said_to_be_so():
     with new_room() as room:
-        worker = shared_memory.WorkerEnd(room)
+        worker = exchange.WorkerEnd(room)
         worker.loads(DriverEnd(room).dumps((len, {})))
 
-        with pytest.raises(CarriedError, match="lock") as caught:
+        with pytest.raises(PackedError, match="lock") as caught:
             worker.dumps((threading.Lock(), os.getpid()))
 
     assert CannotSendError.__name__ in str(caught.value)

@@ -13,8 +13,9 @@ import pytest
 from dask._task_spec import Task, TaskRef
 from dask.local import get_async
 
+from penstock.runner.sequential import _Batch
 from penstock.runner.threads import executors as batches
-from penstock.runner.threads.executors import BatchHere, Threads, threads
+from penstock.runner.threads.executors import Threads, threads
 
 WHO: ContextVar[str] = ContextVar("who", default="nobody")
 
@@ -48,7 +49,7 @@ def test_threads_give_what_dask_gives(workers):
 def test_a_batch_here_gives_what_dask_gives():
     tasks = graph(5, 20)
 
-    assert get_async(BatchHere, 1, tasks, list(tasks)) == dask.local.get_sync(tasks, list(tasks))
+    assert get_async(_Batch, 1, tasks, list(tasks)) == dask.local.get_sync(tasks, list(tasks))
 
 
 def test_no_more_threads_are_started_than_batches_come():

@@ -12,24 +12,25 @@ from distributed.deploy import Cluster
 
 from penstock.errors import RunnerError
 from penstock.graph.policies import resources_by_node
-from penstock.runner.abstract import AbstractRunner, Here
-from penstock.runner.cluster.connection.client import accepted, checked, connected
+from penstock.runner.abstract import AbstractRunner
+from penstock.runner.cluster.backend import ClusterBackend, subscribed
 from penstock.runner.cluster.checks.compatibility import check_fit, check_resources
+from penstock.runner.cluster.connection.client import accepted, checked, connected
+from penstock.runner.cluster.connection.settings import worker_timeout
 from penstock.runner.cluster.connection.signals import interruptible
-from penstock.runner.cluster.workers.supervisor import Keeper
 from penstock.runner.cluster.execution.placement import placed
 from penstock.runner.cluster.execution.remote_values import staying
-from penstock.runner.cluster.connection.settings import worker_timeout
 from penstock.runner.cluster.execution.submit import computed
+from penstock.runner.cluster.workers.supervisor import Supervisor
 from penstock.runner.cluster.workers.waiting import await_workers, watched
-from penstock.runner.cluster.backend import Workers, subscribed
+from penstock.runner.outputs import Fetched
 
 if TYPE_CHECKING:
     from penstock._typing import Data
-    from penstock.tasks.backend import Handover, Listener
     from penstock.graph.plan import Plan
     from penstock.graph.policies import Policies
     from penstock.io.memory import Deferred
+    from penstock.tasks.backend import Backend, Listener
 
 __all__ = ["DaskRunner"]
 
@@ -92,21 +93,21 @@ class DaskRunner(AbstractRunner):
                 values: Sequence[Data] = client.gather(futures)
                 return values
 
-    def handover(self, listener: Listener | None = None) -> Handover:
+    def backend(self, listener: Listener | None = None) -> Backend:
         """Dask moves values from worker to worker; news comes through the scheduler."""
-        return Workers(f"penstock-{secrets.token_hex(8)}", listener)
+        return ClusterBackend(f"penstock-{secrets.token_hex(8)}", listener)
 
-    def compute(self, plan: Plan, handover: Handover) -> list[Deferred]:
+    def execute(self, plan: Plan, backend: Backend) -> list[Deferred]:
         """The outputs in memory: fetched from a temporary cluster, and on any other left where they are until they are loaded."""
         with interruptible(), contextlib.ExitStack() as stack:
             client, is_temporary = self._connected(stack)
             self._check(client, plan, is_ours=is_temporary)
             watch = self._watched(client, plan.keys, is_ours=is_temporary)
-            with watch, subscribed(client, handover, is_ours=is_temporary), placed(client, plan):
+            with watch, subscribed(client, backend, is_ours=is_temporary), placed(client, plan):
                 futures = computed(client, plan.graph, plan.keys, ends_with_cluster=is_temporary)
             outputs = futures[: len(plan.outputs)]
             if is_temporary:
-                return [Here(value) for value in client.gather(outputs)]
+                return [Fetched(value) for value in client.gather(outputs)]
             return staying(stack.pop_all(), outputs) if outputs else []
 
     def _connected(self, stack: contextlib.ExitStack) -> tuple[Client, bool]:
@@ -117,7 +118,7 @@ class DaskRunner(AbstractRunner):
         else:
             arguments = {"address": self._client} if self._client is not None else self._client_kwargs
             client, is_temporary = connected(arguments, stack, seconds)
-        await_workers(client, Keeper(client, is_ours=is_temporary), seconds)
+        await_workers(client, Supervisor(client, is_ours=is_temporary), seconds)
         return client, is_temporary
 
     def _check(self, client: Client, plan: Plan, *, is_ours: bool) -> None:
@@ -126,13 +127,13 @@ class DaskRunner(AbstractRunner):
             check_fit(client, plan)
         resources = resources_by_node(plan.policies)
         seconds = worker_timeout(self._worker_timeout_seconds)
-        check_resources(client, Keeper(client, is_ours=is_ours), seconds, resources)
+        check_resources(client, Supervisor(client, is_ours=is_ours), seconds, resources)
 
     def _watched(
         self, client: Client, keys: Sequence[str], *, is_ours: bool
     ) -> contextlib.AbstractContextManager[None]:
         seconds = worker_timeout(self._worker_timeout_seconds)
-        return watched(client, Keeper(client, is_ours=is_ours), seconds, keys)
+        return watched(client, Supervisor(client, is_ours=is_ours), seconds, keys)
 
     def _arguments(self) -> dict[str, Any]:
         given: dict[str, Any] = {"client": self._client} if self._client is not None else {}

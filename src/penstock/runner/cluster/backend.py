@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from distributed import Client, get_worker
 
-from penstock._threads import beside
-from penstock.tasks.exceptions import carried
-from penstock.tasks.backend import Event, Handover, Listener, finish
+from penstock._threads import background_thread
 from penstock.runner.cluster.broadcast import tidy
 from penstock.runner.cluster.logs import channel_of, deliver_all, logging_to
+from penstock.tasks.backend import Backend, Event, Listener, send_unfinished_lines
+from penstock.tasks.exceptions import pack_error
 
 if TYPE_CHECKING:
-    from penstock.logs.capture import Channel
+    from penstock.logs.channel import Channel
 
 _LOG = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ PAUSE_SECONDS = 0.02
 """By so much news may be late in the driver."""
 
 
-class Workers:
+class ClusterBackend:
     """Values move from worker to worker; news goes to the scheduler, and from there to the driver.
 
     Args:
@@ -42,17 +42,17 @@ class Workers:
         self.topic = topic
         self.listener = listener
 
-    def __reduce__(self) -> tuple[type[Workers], tuple[str]]:
-        return Workers, (self.topic,)
+    def __reduce__(self) -> tuple[type[ClusterBackend], tuple[str]]:
+        return ClusterBackend, (self.topic,)
 
-    def where(self) -> str:
+    def worker_name(self) -> str:
         """The worker's address."""
         worker = _worker()
         return worker.address if worker is not None else threading.current_thread().name
 
-    def tell(self, event: Event) -> None:
+    def report(self, event: Event) -> None:
         """Send the event to the scheduler, ahead of the news that this task is done."""
-        finish(self, event.node)
+        send_unfinished_lines(self, event.node)
         worker = _worker()
         if worker is not None:
             worker.log_event(self.topic, list(event))
@@ -63,16 +63,19 @@ class Workers:
         """Events of the same topic, on a worker in another process than the driver's."""
         return channel_of(self.topic, _worker())
 
-    def is_over(self) -> bool:
+    def is_stopped(self) -> bool:
         """Whether the scheduler has taken back the task of this thread."""
         worker = _worker()
         task = worker.state.tasks.get(worker.get_current_task()) if worker is not None else None
         return task is not None and task.state == "cancelled"
 
-    def raised(self, error: BaseException, task: str) -> BaseException:
+    def stop(self) -> None:
+        """Nothing: the driver cancels the tasks, and the scheduler takes them back from their workers."""
+
+    def exception_for_driver(self, error: BaseException, task: str) -> BaseException:
         """The error packed for the way home."""
-        finish(self)
-        return carried(error, task)
+        send_unfinished_lines(self)
+        return pack_error(error, task)
 
 
 def _worker() -> Any:
@@ -83,16 +86,16 @@ def _worker() -> Any:
 
 
 @contextlib.contextmanager
-def subscribed(client: Client, handover: Handover, *, is_ours: bool) -> Iterator[None]:
-    """The handover's listener is told what workers tell, as it happens, and what nodes log and print there is delivered here.
+def subscribed(client: Client, backend: Backend, *, is_ours: bool) -> Iterator[None]:
+    """The backend's listener is told what workers tell, as it happens, and what nodes log and print there is delivered here.
 
     Args:
         client: Of the cluster.
-        handover: Of the run.
+        backend: Of the run.
         is_ours: The cluster ends with the run.
     """
-    listener, topic = getattr(handover, "listener", None), getattr(handover, "topic", None)
-    if listener is None or topic is None:
+    listener = backend.listener
+    if listener is None or not isinstance(backend, ClusterBackend):
         yield
         return
 
@@ -102,7 +105,11 @@ def subscribed(client: Client, handover: Handover, *, is_ours: bool) -> Iterator
         else:
             listener(Event(*message))
 
-    with in_turn(take) as put, told(client, topic, put), logging_to(client, topic, is_ours=is_ours):
+    with (
+        in_turn(take) as put,
+        told(client, backend.topic, put),
+        logging_to(client, backend.topic, is_ours=is_ours),
+    ):
         yield
 
 
@@ -131,7 +138,7 @@ def in_turn(take: Callable[[Any], None]) -> Iterator[Callable[[Any], None]]:
         messages.put(end)
         is_over.set()
 
-    with beside(run, "penstock-news", stop):
+    with background_thread(run, "penstock-news", stop):
         yield messages.put
 
 

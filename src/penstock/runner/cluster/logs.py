@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Any
 from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
 from distributed.protocol.pickle import dumps, loads
 
-from penstock.logs import records as said
-from penstock.logs.capture import Channel, catch, let_go
-from penstock.tasks.dataset_tasks import Work
+from penstock.graph.taskspec import work_of
+from penstock.logs import records
+from penstock.logs.capture import start_capture, stop_capture
+from penstock.logs.channel import Channel
 from penstock.runner.cluster.broadcast import tell, tidy, withdraw
+from penstock.tasks.base import Work
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -69,21 +71,19 @@ class EventChannel(Channel):
         with self._lock:
             self._is_closed, self._batch = True, []
 
-    def is_here(self) -> bool:
-        """Whether anything is sent from this process: a fork of the worker's has the channel, and not the loop that sends."""
+    def is_usable(self) -> bool:
+        """Whether this is the worker's process: a fork of it has the channel, but not the event loop that sends."""
         return os.getpid() == self._process
 
-    def only_work(self) -> Work | None:
-        """The one task that the worker executes; what the worker itself does is nobody's work."""
+    def only_node(self) -> str:
+        """The node whose task is the only one that the worker executes; on the worker's own thread, none."""
         tasks = list(self._worker.state.executing)
         if len(tasks) != 1 or threading.get_ident() == self._worker.thread_id:
-            return None
-        work = getattr(tasks[0].run_spec, "func", None)
-        return (
-            work
-            if isinstance(work, Work) and getattr(work.context.handover, "topic", "") == self._topic
-            else None
-        )
+            return ""
+        work = work_of(tasks[0].run_spec)
+        if isinstance(work, Work) and getattr(work.context.backend, "topic", "") == self._topic:
+            return work.node.name
+        return ""
 
     def send(self, message: Message) -> None:
         """Send the message, at once or with others that follow soon."""
@@ -114,7 +114,7 @@ class EventChannel(Channel):
         arguments = (self._worker.address, self._left_out, WINDOW_BYTES, WINDOW_SECONDS)
         record = _LOG.makeRecord(_LOG.name, logging.WARNING, __file__, 0, text, arguments, None)
         self._left_out = 0
-        self._append(pickle.dumps(said.packed(record), protocol=5))
+        self._append(pickle.dumps(records.record_message(record), protocol=5))
 
     def flush(self) -> None:
         """Send what waits; only on the worker's own thread, since Dask sends at once what comes from there, and all else later."""
@@ -134,7 +134,7 @@ class EventChannel(Channel):
 
 def deliver_all(batch: bytes) -> None:
     """Deliver in the driver what a worker has sent."""
-    said.deliver(map(pickle.loads, pickle.loads(batch)))
+    records.deliver(map(pickle.loads, pickle.loads(batch)))
 
 
 _channels: dict[str, dict[str, EventChannel]] = {}
@@ -150,7 +150,7 @@ def channel_of(topic: str, worker: Any) -> Channel | None:
     """
     channels = _channels.get(topic, {})
     found = channels.get(worker.address) if worker is not None else next(iter(channels.values()), None)
-    return found if found is not None and found.is_here() else None
+    return found if found is not None and found.is_usable() else None
 
 
 @contextlib.contextmanager
@@ -162,7 +162,7 @@ def logging_to(client: Client, topic: str, *, is_ours: bool) -> Iterator[None]:
         topic: Of the run.
         is_ours: The cluster ends with the run, and need not be left as it was.
     """
-    plugin = _Logs(topic, said.Levels.here(), _this_process())
+    plugin = _Logs(topic, records.Levels.here(), _this_process())
     leaver = None if is_ours else dumps(_Leaver(topic, client.id))
     try:
         client.run_on_scheduler(_add, name=topic, plugin=dumps(plugin), leaver=leaver)
@@ -216,13 +216,13 @@ class _Logs(WorkerPlugin):  # type: ignore[misc]  # distributed ships no types
         if _this_process() == self._driver:
             return
         channel = EventChannel(self._levels, worker, self._topic)
-        catch(channel)
+        start_capture(channel)
         _channels.setdefault(self._topic, {})[worker.address] = channel
 
     def teardown(self, worker: Any) -> None:
         channel = _channels.get(self._topic, {}).pop(worker.address, None)
         if channel is not None:
-            let_go(channel)
+            stop_capture(channel)
             channel.close()
         if not _channels.get(self._topic):
             _channels.pop(self._topic, None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from penstock.runner.cluster.broadcast import tidy, withdraw
-from penstock.runner.cluster.workers.waiting import saying
+from penstock.runner.cluster.workers.waiting import log_while_waiting
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -34,7 +34,7 @@ def prepared(
     name = f"penstock-prepared-{secrets.token_hex(8)}"
     client.run_on_scheduler(on_scheduler)
     try:
-        with saying("the workers to prepare themselves"):
+        with log_while_waiting("the workers to prepare themselves"):
             client.register_plugin(_Preparation(on_workers), name=name)
         yield
     finally:

@@ -7,17 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import dask.multiprocessing
 
-from penstock.tasks.backend import Handover, Listener, Processes
+from penstock.graph.taskspec import is_data, with_value
+from penstock.runner.abstract import AbstractRunner
+from penstock.runner.outputs import Fetched
+from penstock.runner.processes.backend import ProcessBackend
+from penstock.runner.processes.exchange import DriverEnd
 from penstock.runner.processes.logs import heard
-from penstock.runner.processes.shared_memory import DriverEnd, new_room
-from penstock.runner.abstract import AbstractRunner, Here, checked_workers, useful_workers
 from penstock.runner.processes.pool import leased
+from penstock.runner.processes.shared_memory import new_room
+from penstock.runner.worker_count import checked_workers, useful_workers
 
 if TYPE_CHECKING:
     from penstock._typing import Data
     from penstock.graph.plan import Plan
     from penstock.graph.policies import Policies
     from penstock.io.memory import Deferred
+    from penstock.tasks.backend import Backend, Listener
+
+__all__ = ["ParallelRunner"]
 
 
 class ParallelRunner(AbstractRunner):
@@ -60,16 +67,15 @@ class ParallelRunner(AbstractRunner):
         """What each process calls before it opens anything of a run; None for nothing."""
         return None
 
-    def handover(self, listener: Listener | None = None) -> Handover:
+    def backend(self, listener: Listener | None = None) -> Backend:
         """Pickles, and news that rides home with each result."""
-        return Processes(listener)
+        return ProcessBackend(listener)
 
-    def compute(self, plan: Plan, handover: Handover) -> list[Deferred]:
+    def execute(self, plan: Plan, backend: Backend) -> list[Deferred]:
         """The values of the plan's keys."""
-        listener = getattr(handover, "listener", None)
         workers = useful_workers(self.max_workers, plan)
-        values = _get(plan.graph, plan.keys, workers, listener, self.worker_setup())
-        return [Here(value) for value in values]
+        values = _get(plan.graph, plan.keys, workers, backend.listener, self.worker_setup())
+        return [Fetched(value) for value in values]
 
     def _arguments(self) -> dict[str, Any]:
         return {"max_workers": self.max_workers, **super()._arguments()}
@@ -103,8 +109,4 @@ def _get(
 
 def _shared(task: Any, end: DriverEnd) -> Any:
     """A task as it is; data of the graph is written once for all its readers."""
-    if not hasattr(task, "value"):
-        return task
-    shared = task.copy()
-    shared.value = end.shared(task.value)
-    return shared
+    return with_value(task, end.shared(task.value)) if is_data(task) else task

@@ -12,14 +12,12 @@ import pickle
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from penstock._threads import beside
-from penstock.logs.capture import Channel, catch, let_go
+from penstock._threads import background_thread
+from penstock.logs.capture import start_capture, stop_capture
+from penstock.logs.channel import Channel
 from penstock.logs.records import Levels, Message, deliver
-
-if TYPE_CHECKING:
-    from penstock.tasks.dataset_tasks import Work
 
 READ_SECONDS = 0.1
 """How soon the driver sees what a node says in the midst of its work."""
@@ -44,14 +42,14 @@ class FileChannel(Channel):
         self.folder = Path(folder)
         super().__init__(_levels(self.folder / _LEVELS))
         self.spoke = False
-        self.work: Work | None = None
-        """What this process does: one thing at a time."""
+        self.node = ""
+        """The node that this process runs: one at a time."""
         self._number = 0
         self._file: Any = None
 
-    def only_work(self) -> Work | None:
-        """What this process does."""
-        return self.work
+    def only_node(self) -> str:
+        """The node that this process runs."""
+        return self.node
 
     def send(self, message: Message) -> None:
         """Write the message; it is lost if there is no room for it."""
@@ -112,16 +110,16 @@ def current_channel() -> FileChannel | None:
     return _current
 
 
-def work_for(folder: str, work: Work) -> None:
-    """From now on, this process does this work for the run of this folder."""
+def start_node(folder: str, node: str) -> None:
+    """Capture the logs of a node that this process is about to run, for the run with this folder."""
     global _current  # noqa: PLW0603 - a process works for one run at a time
     if _current is None or str(_current.folder) != folder:
         if _current is not None:
-            let_go(_current)
+            stop_capture(_current)
             _current.close()
         _current = FileChannel(folder)
-        catch(_current)
-    _current.work = work
+        start_capture(_current)
+    _current.node = node
 
 
 def has_spoken() -> bool:
@@ -129,7 +127,7 @@ def has_spoken() -> bool:
     channel = _current
     spoke = channel is not None and channel.spoke
     if channel is not None:
-        channel.spoke, channel.work = False, None
+        channel.spoke, channel.node = False, ""
     return spoke
 
 
@@ -190,7 +188,7 @@ def heard(folder: Path) -> Iterator[Hearing]:
     (folder / _LEVELS).write_bytes(pickle.dumps(Levels.here()))
     hearing, is_over = Hearing(folder), threading.Event()
     try:
-        with beside(lambda: hearing.read_until(is_over), "penstock-logs", is_over.set):
+        with background_thread(lambda: hearing.read_until(is_over), "penstock-logs", is_over.set):
             yield hearing
     finally:
         hearing.read()

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.errors import NodeError
 from penstock.graph.keys import told
-from penstock.runner.processes.shared_memory import let_go_when_over, remove_rooms_of
-from penstock.runner.processes.environment import FIRST_ENVIRONMENT, AtStart, Surroundings, begin
 from penstock.runner.processes import source_changes as sources
+from penstock.runner.processes.environment import FIRST_ENVIRONMENT, AtStart, Surroundings, begin
+from penstock.runner.processes.exchange import let_go_when_over
+from penstock.runner.processes.shared_memory import remove_rooms_of
 
 if TYPE_CHECKING:
     import loky

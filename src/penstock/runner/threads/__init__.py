@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import dask.threaded
 
-from penstock.runner.abstract import AbstractRunner, Here, checked_workers, useful_workers
+from penstock.runner.abstract import AbstractRunner
+from penstock.runner.outputs import Fetched
 from penstock.runner.threads.executors import threads
+from penstock.runner.worker_count import checked_workers, useful_workers
 
 if TYPE_CHECKING:
     from penstock._typing import Data
-    from penstock.tasks.backend import Handover
     from penstock.graph.plan import Plan
     from penstock.graph.policies import Policies
     from penstock.io.memory import Deferred
+    from penstock.tasks.backend import Backend
+
+__all__ = ["ThreadRunner"]
 
 
 class ThreadRunner(AbstractRunner):
@@ -52,11 +56,11 @@ class ThreadRunner(AbstractRunner):
         """The values of `keys`; when this raises, no task runs any more."""
         return self._get(graph, keys, self.max_workers)
 
-    def compute(self, plan: Plan, handover: Handover) -> list[Deferred]:
+    def execute(self, plan: Plan, backend: Backend) -> list[Deferred]:
         """The values of the plan's keys."""
         workers = useful_workers(self.max_workers, plan)
-        values = self._get(plan.graph, plan.keys, workers, getattr(handover, "end", None))
-        return [Here(value) for value in values]
+        values = self._get(plan.graph, plan.keys, workers, backend.stop)
+        return [Fetched(value) for value in values]
 
     def _get(
         self,

@@ -25,23 +25,6 @@ Execute = Callable[[list[Any]], list[Any]]
 """Dask's function that executes the tasks of a batch and packs what they raise."""
 
 
-class BatchHere:
-    """A batch that is executed when it is submitted, by whoever submits it."""
-
-    __slots__ = ("_results",)
-
-    def __init__(self, execute: Execute, tasks: list[Any]) -> None:
-        self._results = execute(tasks)
-
-    def add_done_callback(self, call_back: Callable[[BatchHere], None]) -> None:
-        """It is done: call back."""
-        call_back(self)
-
-    def result(self) -> list[Any]:
-        """One result for each task."""
-        return self._results
-
-
 class BatchInThread:
     """A batch that waits for a thread from when it is known whom to call back, so that no lock is needed."""
 

@@ -18,17 +18,18 @@ import cloudpickle
 from distributed.versions import get_versions
 
 from penstock.errors import UnfitWorkersError
+from penstock.graph.taskspec import data_of
 from penstock.hooks import Hooks
 from penstock.runner.cluster.broadcast import ANSWER_SECONDS, answers
 from penstock.runner.cluster.checks.shared_files import local_files, probed, stored_datasets
-from penstock.runner.cluster.workers.waiting import awaited, saying
+from penstock.runner.cluster.workers.waiting import awaited, log_while_waiting
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from penstock._typing import DatasetLike
     from penstock.graph.plan import Plan
-    from penstock.runner.cluster.workers.supervisor import Keeper
+    from penstock.runner.cluster.workers.supervisor import Supervisor
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ def check_fit(client: Client, plan: Plan) -> None:
     datasets = list(stored_datasets(plan))
     modules = sorted(_modules(plan, [each.dataset for each in datasets]))
     files = local_files(datasets)
-    with probed(files) as probes, saying("the workers to import what the nodes need"):
+    with probed(files) as probes, log_while_waiting("the workers to import what the nodes need"):
         told = client.run(_look, modules, sorted(set(probes.values())), workers=workers, on_error="return")
     looks = {f"worker {address}": look for address, look in told.items() if isinstance(look, _Look)}
     for address, error in told.items():
@@ -83,13 +84,16 @@ def check_fit(client: Client, plan: Plan) -> None:
 
 
 def check_resources(
-    client: Client, keeper: Keeper, seconds: float, resources_by_node: Mapping[str, Mapping[str, float]]
+    client: Client,
+    supervisor: Supervisor,
+    seconds: float,
+    resources_by_node: Mapping[str, Mapping[str, float]],
 ) -> None:
     """Return when each node has a worker with all that it needs; wait for workers that are on their way.
 
     Args:
         client: Of the cluster.
-        keeper: Knows whether workers are on their way.
+        supervisor: Knows whether workers are on their way.
         seconds: How long to wait for them.
         resources_by_node: What each node takes of its worker.
 
@@ -110,7 +114,7 @@ def check_resources(
     if not resources_by_node or not lacking():
         return
     what = "a worker with " + " or ".join(sorted({_told(needed) for needed in lacking().values()}))
-    if not awaited(keeper, seconds, what, lambda: not lacking()):
+    if not awaited(supervisor, seconds, what, lambda: not lacking()):
         raise UnfitWorkersError(
             [
                 f"node {node!r} needs {_told(needed)}, which no worker has"
@@ -171,7 +175,7 @@ def _tell_of_silent(workers: Sequence[str]) -> None:
 
 def _ours_on_workers(client: Client, workers: list[str]) -> dict[str, object]:
     """Our version on each, or what was raised when it was asked for."""
-    with saying("the workers to say which penstock they have"):
+    with log_while_waiting("the workers to say which penstock they have"):
         asked = client.run(pkgutil.resolve_name, _OUR_VERSION, workers=workers, on_error="return")
     # A worker that has died in the meantime does not answer, and fits: Dask sends nothing there.
     return {f"worker {address}": told for address, told in asked.items() if not isinstance(told, OSError)}
@@ -214,7 +218,7 @@ def _modules(plan: Plan, datasets: Iterable[DatasetLike]) -> set[str]:
     """The modules that are imported when the tasks are unpickled, without those that every Python has."""
     things: list[object] = [node.func for node in plan.pipeline.nodes]
     things += map(type, datasets)
-    hooks = (getattr(task, "value", None) for task in plan.graph.values())
+    hooks = data_of(plan.graph).values()
     things += [
         type(plugin) for each in hooks if isinstance(each, Hooks) for plugin in each.plugins().values()
     ]

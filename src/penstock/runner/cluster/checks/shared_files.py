@@ -9,17 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from penstock.tasks.retries import untried
-from penstock.graph.compile import is_cached
-from penstock.tasks.node_steps import wrapped
-from penstock.tasks.dataset_tasks import Call, Load, Save, SharedLoad
+from penstock.graph.taskspec import work_of
+from penstock.io.kedro_objects import inner_dataset, is_cached, local_path
+from penstock.tasks.call_tasks import Call
+from penstock.tasks.dataset_tasks import Load, Save, SharedLoad
+from penstock.tasks.retries import without_retries
 
 if TYPE_CHECKING:
     from penstock._typing import DatasetLike
     from penstock.graph.plan import Plan
-
-_LOCAL = {"", "file", "local"}
-"""What fsspec calls the file system of a machine."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +46,8 @@ def stored_datasets(plan: Plan) -> Iterator[Stored]:
     saved = {name for node in plan.pipeline.nodes for name in node.outputs}
     catalogs: dict[str, Any] = {}
     for task in plan.graph.values():
-        work: Any = getattr(task, "func", None)
-        work = untried(work)
+        work: Any = work_of(task)
+        work = without_retries(work)
         if isinstance(work, Load | SharedLoad | Save):
             catalogs[work.dataset] = work.catalog
         elif isinstance(work, Call):
@@ -58,23 +56,13 @@ def stored_datasets(plan: Plan) -> Iterator[Stored]:
     for name, catalog in catalogs.items():
         dataset = catalog.get(name)
         if dataset is not None:
-            yield Stored(name, wrapped(dataset) if is_cached(dataset) else dataset, name in saved)
+            yield Stored(name, inner_dataset(dataset) if is_cached(dataset) else dataset, name in saved)
 
 
 def local_files(datasets: Iterable[Stored]) -> list[LocalFile]:
     """Those of the datasets that are files of this machine."""
-    found = ((each, _local_path(each.dataset)) for each in datasets)
+    found = ((each, local_path(each.dataset)) for each in datasets)
     return [LocalFile(each.name, path, each.is_saved) for each, path in found if path is not None]
-
-
-def _local_path(dataset: Any) -> str | None:
-    """The path of a dataset of ours, or of one of `kedro-datasets`, which keep it under these names."""
-    location = getattr(dataset, "_location", None)
-    if location is not None:
-        return str(location.url) if getattr(location, "is_local", False) else None
-    path = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
-    is_local = getattr(dataset, "_protocol", "file") in _LOCAL and "://" not in str(path)
-    return str(path) if path is not None and is_local else None
 
 
 @contextlib.contextmanager

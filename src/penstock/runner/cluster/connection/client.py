@@ -21,10 +21,10 @@ from distributed import Client, LocalCluster, Nanny, Security, Worker
 from distributed.deploy import Cluster, SpecCluster
 
 from penstock.errors import ClusterError, RunnerError
+from penstock.runner.cluster.connection.settings import Configured, configured
 from penstock.runner.cluster.connection.signals import block_interrupts
 from penstock.runner.cluster.workers.job_queue import imported, is_job_queue, renewing, staggered
-from penstock.runner.cluster.connection.settings import Configured, configured
-from penstock.runner.cluster.workers.waiting import saying
+from penstock.runner.cluster.workers.waiting import log_while_waiting
 
 _LOG = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ def _await_file(path: Path, seconds: float) -> None:
         ClusterError: It has not, in time.
     """
     began = time.monotonic()
-    with saying(f"the scheduler's file {path}"):
+    with log_while_waiting(f"the scheduler's file {path}"):
         while not path.exists():
             if time.monotonic() - began > seconds:
                 raise ClusterError(

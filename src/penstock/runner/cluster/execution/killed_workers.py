@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import NodeError
+from penstock.graph.taskspec import work_of
 
 if TYPE_CHECKING:
     from distributed import Client, KilledWorker
@@ -39,7 +40,7 @@ def _listed(deaths: list[tuple[str, list[str]]]) -> str:
 
 
 def _words(graph: Mapping[str, Any], key: str) -> str:
-    work = getattr(graph.get(key), "func", None)
+    work = work_of(graph.get(key))
     return str(work) if work is not None else f"task {key}"
 
 

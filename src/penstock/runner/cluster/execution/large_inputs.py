@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from dask.sizeof import sizeof
 from distributed import Client, Future, Variable, get_worker, worker_client
 
-from penstock.tasks.values import Held, opened
+from penstock.graph.taskspec import data_of, new_task
 from penstock.io.memory import MemoryDataset
-from penstock.runner.cluster.execution.remote_values import Remote
 from penstock.runner.cluster.backend import told
+from penstock.runner.cluster.execution.remote_values import Remote
+from penstock.tasks.values import DatasetValue, unwrapped
 
 if TYPE_CHECKING:
     from penstock._typing import Data
@@ -30,7 +31,7 @@ DELIVERY_SECONDS = 300.0
 @contextlib.contextmanager
 def delivered(client: Client, graph: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The graph without its large data, which is on a worker while this is open, and comes again if that worker dies."""
-    data = {key: task.value for key, task in graph.items() if hasattr(task, "value")}
+    data = data_of(graph)
     resident = {key: remote for key, value in data.items() if (remote := _remote(client, value)) is not None}
     for value in (value for key, value in data.items() if key not in resident):
         _fetch(value)
@@ -46,7 +47,6 @@ def delivered(client: Client, graph: Mapping[str, Any]) -> Iterator[dict[str, An
     else:
         sender = _Sender(client, big)
         held += client.scatter(big, hash=False).values()
-        new_task = next(type(task) for task in graph.values() if not hasattr(task, "value"))
         recipes = {key: new_task(key, _Again(sender.topic, key)) for key in big}
         with told(client, sender.topic, sender.asked):
             try:
@@ -66,11 +66,11 @@ def _remote(client: Client, value: Any) -> Remote | None:
 def _fetch(value: Any) -> None:
     """Bring here what an earlier run has left on another cluster, or for another client: from here it is sent."""
     if getattr(getattr(value, "dataset", None), "deferred", None) is not None:
-        opened(value)
+        unwrapped(value)
 
 
-def _hold(data: Data, copy_mode: str | None) -> Held:
-    return Held(MemoryDataset(opened(data), copy_mode))
+def _hold(data: Data, copy_mode: str | None) -> DatasetValue:
+    return DatasetValue(MemoryDataset(unwrapped(data), copy_mode))
 
 
 class _Sender:

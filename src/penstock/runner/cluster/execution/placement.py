@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from penstock.graph.plan import Plan
-    from penstock.graph.policies import NodePolicy
+    from penstock.tasks.policy import NodePolicy
 
 _LOG = logging.getLogger(__name__)
 

@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from distributed.diagnostics.plugin import SchedulerPlugin
 
-from penstock.tasks.retries import Tried, untried
-from penstock.tasks.dataset_tasks import Call, Confirm, Save, Work
+from penstock.graph.taskspec import new_task, with_work, without_input, work_of
 from penstock.runner.cluster.broadcast import tidy
+from penstock.tasks.base import Work
+from penstock.tasks.call_tasks import Call
+from penstock.tasks.dataset_tasks import Confirm, Save
+from penstock.tasks.retries import Retried, without_retries
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -62,22 +65,22 @@ class Once(SchedulerPlugin):  # type: ignore[misc]  # distributed ships no types
         if finish != "memory":
             return
         task = self._scheduler.tasks[key]
-        work = getattr(task.run_spec, "func", None)
+        work = work_of(task.run_spec)
         if not isinstance(work, Work):
             return
-        inner = untried(work)
+        inner = without_retries(work)
         again = _again(inner)
         if again is None:
             self._release_readers(task)
             self._release_needed(task)
         elif again is not inner:
-            task.run_spec = task.run_spec.copy()
-            task.run_spec.func = replace(work, work=again) if isinstance(work, Tried) else again
+            done = replace(work, work=again) if isinstance(work, Retried) else again
+            task.run_spec = with_work(task.run_spec, done)
 
     def _release_readers(self, task: Any) -> None:
         """Let nobody need the task any more."""
         for reader in task.dependents:
-            reader.run_spec = _with_none(reader.run_spec, task.key)
+            reader.run_spec = without_input(reader.run_spec, task.key)
             reader.dependencies.discard(task)
         task.dependents.clear()
         if task.waiters:
@@ -88,7 +91,7 @@ class Once(SchedulerPlugin):  # type: ignore[misc]  # distributed ships no types
         """Let a task that the driver asks for need nobody, nor do anything, if it is computed again."""
         if not task.who_wants:
             return
-        task.run_spec = type(task.run_spec)(task.key, _nothing)
+        task.run_spec = new_task(task.key, _nothing)
         for needed in task.dependencies:
             needed.dependents.discard(task)
             self._alone.add(needed.key)
@@ -101,27 +104,21 @@ class Once(SchedulerPlugin):  # type: ignore[misc]  # distributed ships no types
         self._scheduler.transitions(dict.fromkeys(unneeded, "forgotten"), stimulus_id="penstock-sweep")
 
 
-def _with_none(recipe: Any, key: Any) -> Any:
-    """The recipe with None in place of what the key gives."""
-    args = [None if getattr(arg, "key", None) == key else arg for arg in recipe.args]
-    return type(recipe)(recipe.key, recipe.func, *args, **recipe.kwargs)
-
-
 def _again(work: Work) -> Work | None:
     """What to do if the worker dies that has done the work; None if nothing, since all that came of it outlives workers."""
     if isinstance(work, Save | Confirm):
         return None
-    if not isinstance(work, Call) or any(each.is_saved_apart for each in work.ports.outputs):
+    if not isinstance(work, Call) or any(each.is_saved_apart for each in work.bindings.outputs):
         return work
-    if not any(each.stays for each in work.ports.outputs):
+    if not any(each.stays for each in work.bindings.outputs):
         return None
-    saves_inside = work.confirms is not None or any(each.catalog for each in work.ports.outputs)
+    saves_inside = work.confirms is not None or any(each.catalog for each in work.bindings.outputs)
     return _without_saves(work) if saves_inside else work
 
 
 def _without_saves(call: Call) -> Call:
-    outputs = tuple([replace(each, catalog=None) for each in call.ports.outputs])
-    return replace(call, ports=replace(call.ports, outputs=outputs), confirms=None)
+    outputs = tuple([replace(each, catalog=None) for each in call.bindings.outputs])
+    return replace(call, bindings=replace(call.bindings, outputs=outputs), confirms=None)
 
 
 def _nothing() -> None:

@@ -11,10 +11,11 @@ from typing import Any
 from distributed import Client, Future, KilledWorker, as_completed, rejoin, secede
 
 from penstock.errors import ClusterError
+from penstock.graph.taskspec import is_data
+from penstock.runner.cluster.execution.killed_workers import suspected
 from penstock.runner.cluster.execution.large_inputs import delivered
 from penstock.runner.cluster.execution.save_once import done_once
-from penstock.runner.cluster.execution.killed_workers import suspected
-from penstock.runner.cluster.workers.waiting import saying
+from penstock.runner.cluster.workers.waiting import log_while_waiting
 
 POLL_SECONDS = 0.05
 """How soon it is asked again whether anything runs; doubled each time, up to a second."""
@@ -41,7 +42,7 @@ def computed(
         except BaseException:
             if not ends_with_cluster:
                 # Interrupted while it was sent, the graph may be there although no future is here.
-                tasks = frozenset(key for key, task in graph.items() if not hasattr(task, "value"))
+                tasks = frozenset(key for key, task in graph.items() if not is_data(task))
                 _stop(client, futures or [Future(key, client) for key in keys], tasks)
             raise
     return futures
@@ -91,7 +92,10 @@ def _stop(client: Client, futures: list[Future], keys: frozenset[str]) -> None:
     if client.status != "running":
         # The scheduler's end is the end of its workers.
         return
-    with contextlib.suppress(OSError, asyncio.TimeoutError), saying("the workers to stop what they do"):
+    with (
+        contextlib.suppress(OSError, asyncio.TimeoutError),
+        log_while_waiting("the workers to stop what they do"),
+    ):
         seconds, quiet = POLL_SECONDS, 0
         # Twice, since what the scheduler has told a worker may still be on its way there.
         while quiet < 2:  # noqa: PLR2004

@@ -27,7 +27,7 @@ MOST_FAILED_STARTS = 3
 """After so many jobs in a row that ended before a worker came of them, no more are submitted."""
 
 
-class Keeper:
+class Supervisor:
     """Looks after the workers of a cluster: knows its jobs if it has any, and replaces those that end if the cluster is ours.
 
     Args:

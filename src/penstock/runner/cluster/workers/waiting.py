@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from distributed import Client, Future
 
-from penstock._threads import beside
+from penstock._threads import background_thread
 from penstock.errors import NoWorkersError
 from penstock.runner.cluster.connection.signals import block_interrupts
 
 if TYPE_CHECKING:
-    from penstock.runner.cluster.workers.supervisor import Keeper
+    from penstock.runner.cluster.workers.supervisor import Supervisor
 
 _LOG = logging.getLogger(__name__)
 
@@ -66,12 +66,12 @@ class Patience:
     """A wait that says what it waits for, and ends.
 
     Args:
-        keeper: Knows the cluster.
+        supervisor: Knows the cluster.
         seconds: How long to wait.
     """
 
-    def __init__(self, keeper: Keeper, seconds: float) -> None:
-        self._keeper = keeper
+    def __init__(self, supervisor: Supervisor, seconds: float) -> None:
+        self._keeper = supervisor
         self._seconds = seconds
         self._began = time.monotonic()
         self._silence = Silence(self._began)
@@ -101,7 +101,7 @@ class Patience:
 
 
 @contextlib.contextmanager
-def saying(what: str) -> Iterator[None]:
+def log_while_waiting(what: str) -> Iterator[None]:
     """While this is open for long, it is said what is waited for.
 
     Args:
@@ -115,11 +115,11 @@ def saying(what: str) -> Iterator[None]:
             if silence.is_over(now := time.monotonic()):
                 _LOG.log(silence.level(now), "Waiting for %s since %.0f s", what, now - began)
 
-    with beside(speak, "penstock-wait", over.set):
+    with background_thread(speak, "penstock-wait", over.set):
         yield
 
 
-def await_workers(client: Client, keeper: Keeper, seconds: float) -> None:
+def await_workers(client: Client, supervisor: Supervisor, seconds: float) -> None:
     """Return when there is a worker.
 
     Raises:
@@ -129,16 +129,16 @@ def await_workers(client: Client, keeper: Keeper, seconds: float) -> None:
         return
     # A cluster that adapts starts no worker before there is something to do.
     something = client.submit(os.getpid, key=f"(wait_for_workers-{secrets.token_hex(4)}-0)", pure=False)
-    patience = Patience(keeper, seconds)
-    while not keeper.look():
-        patience.go_on(_wanted(keeper))
+    patience = Patience(supervisor, seconds)
+    while not supervisor.look():
+        patience.go_on(_wanted(supervisor))
         time.sleep(POLL_SECONDS)
     del something
-    _LOG.info("Workers that are there: %d of %d", len(client.nthreads()), max(1, keeper.expected))
+    _LOG.info("Workers that are there: %d of %d", len(client.nthreads()), max(1, supervisor.expected))
 
 
-def _wanted(keeper: Keeper) -> str:
-    return f"one of {keeper.expected} workers" if keeper.expected > 1 else "a worker"
+def _wanted(supervisor: Supervisor) -> str:
+    return f"one of {supervisor.expected} workers" if supervisor.expected > 1 else "a worker"
 
 
 class Watch:
@@ -146,14 +146,14 @@ class Watch:
 
     Args:
         client: Of the cluster.
-        keeper: Knows the cluster.
+        supervisor: Knows the cluster.
         seconds: How long the run may be without workers.
         keys: What the run asks for, and is cancelled to end it.
     """
 
-    def __init__(self, client: Client, keeper: Keeper, seconds: float, keys: Sequence[str]) -> None:
+    def __init__(self, client: Client, supervisor: Supervisor, seconds: float, keys: Sequence[str]) -> None:
         self._client = client
-        self._keeper = keeper
+        self._keeper = supervisor
         self._seconds = seconds
         self._keys = keys
         self._over = threading.Event()
@@ -183,17 +183,17 @@ class Watch:
 
 
 @contextlib.contextmanager
-def watched(client: Client, keeper: Keeper, seconds: float, keys: Sequence[str]) -> Iterator[None]:
+def watched(client: Client, supervisor: Supervisor, seconds: float, keys: Sequence[str]) -> Iterator[None]:
     """While this is open, somebody looks whether there are workers.
 
     Raises:
         NoWorkersError: In place of what is raised when the run is ended for this reason.
     """
     # Once before anything can be lost, to know which jobs have had a worker.
-    keeper.look()
-    watch = Watch(client, keeper, seconds, keys)
+    supervisor.look()
+    watch = Watch(client, supervisor, seconds, keys)
     # Whoever asks a scheduler that is gone gets no answer for half a minute, and then does nothing.
-    with beside(watch.run, "penstock-watch", watch.stop, waits=lambda: client.status == "running"):
+    with background_thread(watch.run, "penstock-watch", watch.stop, waits=lambda: client.status == "running"):
         try:
             yield
         except Exception as error:
@@ -202,20 +202,20 @@ def watched(client: Client, keeper: Keeper, seconds: float, keys: Sequence[str])
             raise
 
 
-def awaited(keeper: Keeper, seconds: float, what: str, is_there: Callable[[], bool]) -> bool:
+def awaited(supervisor: Supervisor, seconds: float, what: str, is_there: Callable[[], bool]) -> bool:
     """Whether something is there, now or as soon as workers have come that are on their way.
 
     Args:
-        keeper: Knows the cluster.
+        supervisor: Knows the cluster.
         seconds: How long to wait.
         what: What is waited for, in words.
         is_there: Looks.
     """
-    patience = Patience(keeper, seconds)
+    patience = Patience(supervisor, seconds)
     while not is_there():
-        if not keeper.may_grow:
+        if not supervisor.may_grow:
             return False
-        keeper.look()
+        supervisor.look()
         patience.go_on(what)
         time.sleep(POLL_SECONDS)
     return True

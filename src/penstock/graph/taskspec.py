@@ -1,0 +1,57 @@
+"""The only module that knows Dask's task classes: the public `dask.task_spec`, since Dask 2025.1.0.
+
+https://docs.dask.org/en/stable/custom-graphs.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from dask.task_spec import DataNode, Task, TaskRef
+
+reference = TaskRef
+"""`reference(key)` stands for the value of a key among the arguments of a task."""
+
+
+def new_task(key: str, work: Callable[..., Any], arguments: Iterable[Any] = (), **options: Any) -> Any:
+    """A task that calls `work`. Arguments and options may be references."""
+    return Task(key, work, *arguments, **options)
+
+
+def new_data(key: str, value: Any) -> Any:
+    """A node of the graph that holds a value."""
+    return DataNode(key, value)
+
+
+def is_data(task: Any) -> bool:
+    """Whether a node of the graph holds a value, so that there is nothing to run."""
+    return isinstance(task, DataNode)
+
+
+def data_of(graph: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that a graph holds, by their keys."""
+    return {key: task.value for key, task in graph.items() if isinstance(task, DataNode)}
+
+
+def work_of(task: Any) -> Any:
+    """What a task calls; None for anything else, for instance for data."""
+    return task.func if isinstance(task, Task) else None
+
+
+def with_work(task: Any, work: Callable[..., Any]) -> Any:
+    """A copy of the task that calls `work` instead, with the same arguments."""
+    changed = task.copy()
+    changed.func = work
+    return changed
+
+
+def with_value(data: Any, value: Any) -> Any:
+    """A copy of a data node that holds `value` instead."""
+    return DataNode(data.key, value)
+
+
+def without_input(task: Any, key: str) -> Any:
+    """A copy of the task that gets None in place of the value of `key`."""
+    arguments = [None if isinstance(each, TaskRef) and each.key == key else each for each in task.args]
+    return Task(task.key, task.func, *arguments, **task.kwargs)
