@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import TYPE_CHECKING
 
 import dask
 
@@ -11,6 +11,9 @@ from penstock import runner
 from penstock.kedro.project import Project, current_project
 from penstock.kedro.runners import InSession
 from penstock.runner.cluster.worker_setup import prepared
+
+if TYPE_CHECKING:
+    from penstock.runner.cluster.session import ClusterSession
 
 _QUIET_WORKERS = {"distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "warning"}
 
@@ -21,15 +24,15 @@ class DaskRunner(InSession, runner.DaskRunner):
     A worker that does not see the project's folder gets a copy of its source.
     """
 
-    def _connected(self, stack: contextlib.ExitStack) -> tuple[Any, bool]:
+    def _connected(self, stack: contextlib.ExitStack) -> ClusterSession:
         project = current_project()
         return super()._connected(stack) if project is None else self._connected_in(project, stack)
 
-    def _connected_in(self, project: Project, stack: contextlib.ExitStack) -> tuple[Any, bool]:
+    def _connected_in(self, project: Project, stack: contextlib.ExitStack) -> ClusterSession:
         # Dask tells of every step of a cluster, and where Kedro has set up logging first, through the project's handlers.
         hushed = stack.enter_context(project.hushed("distributed"))
         with dask.config.set(_QUIET_WORKERS if hushed else {}):
-            client, is_temporary = super()._connected(stack)
-        sent = project if is_temporary else project.with_archive()
-        stack.enter_context(prepared(client, sent, sent.make_importable, is_ours=is_temporary))
-        return client, is_temporary
+            session = super()._connected(stack)
+        sent = project if session.owns_cluster else project.with_archive()
+        stack.enter_context(prepared(session, sent, sent.make_importable))
+        return session

@@ -21,6 +21,7 @@ from penstock.runner.cluster.connection.signals import interruptible
 from penstock.runner.cluster.execution.placement import placed
 from penstock.runner.cluster.execution.remote_values import staying
 from penstock.runner.cluster.execution.submit import computed
+from penstock.runner.cluster.session import ClusterSession
 from penstock.runner.cluster.workers.supervisor import Supervisor
 from penstock.runner.cluster.workers.waiting import await_workers, watched
 from penstock.runner.outputs import Fetched
@@ -87,10 +88,9 @@ class DaskRunner(AbstractRunner):
     def get(self, graph: Mapping[str, Any], keys: Sequence[str]) -> Sequence[Data]:
         """The values of `keys`; when this raises, no task of the graph runs any more."""
         with interruptible(), contextlib.ExitStack() as stack:
-            client, is_temporary = self._connected(stack)
-            with self._watched(client, keys, is_ours=is_temporary):
-                futures = computed(client, graph, keys, ends_with_cluster=is_temporary)
-                values: Sequence[Data] = client.gather(futures)
+            session = self._connected(stack)
+            with watched(session, self._patience_seconds(), keys):
+                values: Sequence[Data] = session.client.gather(computed(session, graph, keys))
                 return values
 
     def backend(self, listener: Listener | None = None) -> Backend:
@@ -100,40 +100,39 @@ class DaskRunner(AbstractRunner):
     def execute(self, plan: Plan, backend: Backend) -> list[Deferred]:
         """The outputs in memory: fetched from a temporary cluster, and on any other left where they are until they are loaded."""
         with interruptible(), contextlib.ExitStack() as stack:
-            client, is_temporary = self._connected(stack)
-            self._check(client, plan, is_ours=is_temporary)
-            watch = self._watched(client, plan.keys, is_ours=is_temporary)
-            with watch, subscribed(client, backend, is_ours=is_temporary), placed(client, plan):
-                futures = computed(client, plan.graph, plan.keys, ends_with_cluster=is_temporary)
+            session = self._connected(stack)
+            self._check(session, plan)
+            with (
+                watched(session, self._patience_seconds(), plan.keys),
+                subscribed(session, backend),
+                placed(session.client, plan),
+            ):
+                futures = computed(session, plan.graph, plan.keys)
             outputs = futures[: len(plan.outputs)]
-            if is_temporary:
-                return [Fetched(value) for value in client.gather(outputs)]
+            if session.owns_cluster:
+                return [Fetched(value) for value in session.client.gather(outputs)]
             return staying(stack.pop_all(), outputs) if outputs else []
 
-    def _connected(self, stack: contextlib.ExitStack) -> tuple[Client, bool]:
-        """A client of a cluster with a worker, and whether the cluster ends with it; what was opened here is closed by the stack."""
-        seconds = worker_timeout(self._worker_timeout_seconds)
+    def _connected(self, stack: contextlib.ExitStack) -> ClusterSession:
+        """A session on a cluster that has a worker. The stack closes what is opened here."""
+        seconds = self._patience_seconds()
         if isinstance(self._client, Client):
-            client, is_temporary = checked(self._client), False
+            client, owns_cluster = checked(self._client), False
         else:
             arguments = {"address": self._client} if self._client is not None else self._client_kwargs
-            client, is_temporary = connected(arguments, stack, seconds)
-        await_workers(client, Supervisor(client, is_ours=is_temporary), seconds)
-        return client, is_temporary
+            client, owns_cluster = connected(arguments, stack, seconds)
+        session = ClusterSession(client, owns_cluster, Supervisor(client, owns_cluster=owns_cluster))
+        await_workers(session, seconds)
+        return session
 
-    def _check(self, client: Client, plan: Plan, *, is_ours: bool) -> None:
+    def _check(self, session: ClusterSession, plan: Plan) -> None:
         """Refuse, before the first task, a cluster that cannot run the plan."""
-        if not (is_ours and isinstance(client.cluster, LocalCluster)):
-            check_fit(client, plan)
-        resources = resources_by_node(plan.policies)
-        seconds = worker_timeout(self._worker_timeout_seconds)
-        check_resources(client, Supervisor(client, is_ours=is_ours), seconds, resources)
+        if not (session.owns_cluster and isinstance(session.client.cluster, LocalCluster)):
+            check_fit(session.client, plan)
+        check_resources(session, self._patience_seconds(), resources_by_node(plan.policies))
 
-    def _watched(
-        self, client: Client, keys: Sequence[str], *, is_ours: bool
-    ) -> contextlib.AbstractContextManager[None]:
-        seconds = worker_timeout(self._worker_timeout_seconds)
-        return watched(client, Supervisor(client, is_ours=is_ours), seconds, keys)
+    def _patience_seconds(self) -> float:
+        return worker_timeout(self._worker_timeout_seconds)
 
     def _arguments(self) -> dict[str, Any]:
         given: dict[str, Any] = {"client": self._client} if self._client is not None else {}

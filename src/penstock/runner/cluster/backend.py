@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from distributed import Client, get_worker
+from distributed import get_worker
 
 from penstock._threads import background_thread
 from penstock.runner.cluster.broadcast import tidy
@@ -18,7 +18,10 @@ from penstock.tasks.backend import Backend, Event, Listener, send_unfinished_lin
 from penstock.tasks.exceptions import pack_error
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from penstock.logs.channel import Channel
+    from penstock.runner.cluster.session import ClusterSession
 
 _LOG = logging.getLogger(__name__)
 
@@ -86,13 +89,12 @@ def _worker() -> Any:
 
 
 @contextlib.contextmanager
-def subscribed(client: Client, backend: Backend, *, is_ours: bool) -> Iterator[None]:
+def subscribed(session: ClusterSession, backend: Backend) -> Iterator[None]:
     """The backend's listener is told what workers tell, as it happens, and what nodes log and print there is delivered here.
 
     Args:
-        client: Of the cluster.
+        session: The cluster.
         backend: Of the run.
-        is_ours: The cluster ends with the run.
     """
     listener = backend.listener
     if listener is None or not isinstance(backend, ClusterBackend):
@@ -107,8 +109,8 @@ def subscribed(client: Client, backend: Backend, *, is_ours: bool) -> Iterator[N
 
     with (
         in_turn(take) as put,
-        told(client, backend.topic, put),
-        logging_to(client, backend.topic, is_ours=is_ours),
+        told(session.client, backend.topic, put),
+        logging_to(session, backend.topic),
     ):
         yield
 

@@ -28,9 +28,8 @@ from penstock.runner.cluster.broadcast import tell, tidy, withdraw
 from penstock.tasks.base import Work
 
 if TYPE_CHECKING:
-    from distributed import Client
-
     from penstock.logs.records import Levels, Message
+    from penstock.runner.cluster.session import ClusterSession
 
 _LOG = logging.getLogger(__name__)
 
@@ -154,21 +153,21 @@ def channel_of(topic: str, worker: Any) -> Channel | None:
 
 
 @contextlib.contextmanager
-def logging_to(client: Client, topic: str, *, is_ours: bool) -> Iterator[None]:
+def logging_to(session: ClusterSession, topic: str) -> Iterator[None]:
     """While this is open, what nodes of the run say on workers is sent to the run's topic.
 
     Args:
-        client: Of the cluster.
+        session: The cluster.
         topic: Of the run.
-        is_ours: The cluster ends with the run, and need not be left as it was.
     """
     plugin = _Logs(topic, records.Levels.here(), _this_process())
-    leaver = None if is_ours else dumps(_Leaver(topic, client.id))
+    client = session.client
+    leaver = None if session.owns_cluster else dumps(_Leaver(topic, client.id))
     try:
         client.run_on_scheduler(_add, name=topic, plugin=dumps(plugin), leaver=leaver)
         yield
     finally:
-        if not is_ours:
+        if not session.owns_cluster:
             tidy(client, _remove, name=topic)
 
 

@@ -13,33 +13,32 @@ from penstock.runner.cluster.broadcast import tidy, withdraw
 from penstock.runner.cluster.workers.waiting import log_while_waiting
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from penstock.runner.cluster.session import ClusterSession
 
 
 @contextlib.contextmanager
 def prepared(
-    client: Client, on_workers: Callable[[], None], on_scheduler: Callable[[], None], *, is_ours: bool
+    session: ClusterSession, on_workers: Callable[[], None], on_scheduler: Callable[[], None]
 ) -> Iterator[None]:
     """The scheduler and all workers have called what they are given; workers that come while this is open will, first of all.
 
     Args:
-        client: Of the cluster.
+        session: The cluster.
         on_workers: Called on each worker.
         on_scheduler: Called on the scheduler, which unpickles graphs.
-        is_ours: The cluster ends with the run, and need not be left as it was.
 
     Raises:
         Exception: What one of them raised.
     """
     name = f"penstock-prepared-{secrets.token_hex(8)}"
-    client.run_on_scheduler(on_scheduler)
+    session.client.run_on_scheduler(on_scheduler)
     try:
         with log_while_waiting("the workers to prepare themselves"):
-            client.register_plugin(_Preparation(on_workers), name=name)
+            session.client.register_plugin(_Preparation(on_workers), name=name)
         yield
     finally:
-        if not is_ours:
-            tidy(client, withdraw, name=name)
+        if not session.owns_cluster:
+            tidy(session.client, withdraw, name=name)
 
 
 class _Preparation(WorkerPlugin):  # type: ignore[misc]  # distributed ships no types

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from penstock._typing import DatasetLike
     from penstock.graph.plan import Plan
-    from penstock.runner.cluster.workers.supervisor import Supervisor
+    from penstock.runner.cluster.session import ClusterSession
 
 _LOG = logging.getLogger(__name__)
 
@@ -84,16 +84,12 @@ def check_fit(client: Client, plan: Plan) -> None:
 
 
 def check_resources(
-    client: Client,
-    supervisor: Supervisor,
-    seconds: float,
-    resources_by_node: Mapping[str, Mapping[str, float]],
+    session: ClusterSession, seconds: float, resources_by_node: Mapping[str, Mapping[str, float]]
 ) -> None:
     """Return when each node has a worker with all that it needs; wait for workers that are on their way.
 
     Args:
-        client: Of the cluster.
-        supervisor: Knows whether workers are on their way.
+        session: The cluster.
         seconds: How long to wait for them.
         resources_by_node: What each node takes of its worker.
 
@@ -103,7 +99,7 @@ def check_resources(
     """
 
     def lacking() -> dict[str, Mapping[str, float]]:
-        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        workers = session.client.scheduler_info(n_workers=-1)["workers"].values()
         offered = [worker["resources"] for worker in workers]
         return {
             node: needed
@@ -114,7 +110,7 @@ def check_resources(
     if not resources_by_node or not lacking():
         return
     what = "a worker with " + " or ".join(sorted({_told(needed) for needed in lacking().values()}))
-    if not awaited(supervisor, seconds, what, lambda: not lacking()):
+    if not awaited(session.supervisor, seconds, what, lambda: not lacking()):
         raise UnfitWorkersError(
             [
                 f"node {node!r} needs {_told(needed)}, which no worker has"

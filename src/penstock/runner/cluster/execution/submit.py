@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from distributed import Client, Future, KilledWorker, as_completed, rejoin, secede
 
@@ -17,21 +17,23 @@ from penstock.runner.cluster.execution.large_inputs import delivered
 from penstock.runner.cluster.execution.save_once import done_once
 from penstock.runner.cluster.workers.waiting import log_while_waiting
 
+if TYPE_CHECKING:
+    from penstock.runner.cluster.session import ClusterSession
+
 POLL_SECONDS = 0.05
 """How soon it is asked again whether anything runs; doubled each time, up to a second."""
 
 
-def computed(
-    client: Client, graph: Mapping[str, Any], keys: Sequence[str], *, ends_with_cluster: bool
-) -> list[Future]:
+def computed(session: ClusterSession, graph: Mapping[str, Any], keys: Sequence[str]) -> list[Future]:
     """Futures of the keys, all of them finished; when this raises, no task of the graph runs any more.
 
-    Unless tasks end with the cluster, which is closed next and kills what still runs.
+    If the runner owns the cluster, it closes the cluster next instead, which ends the tasks.
 
     Raises:
         NodeError: A task was given up, since its workers died again and again.
         ClusterError: The scheduler is gone, or has given up the run.
     """
+    client = session.client
     with _aside(), delivered(client, graph) as small:
         futures: list[Future] = []
         try:
@@ -40,7 +42,7 @@ def computed(
                 futures = client.get(small, list(keys), sync=False)
                 _wait(client, futures, graph)
         except BaseException:
-            if not ends_with_cluster:
+            if not session.owns_cluster:
                 # Interrupted while it was sent, the graph may be there although no future is here.
                 tasks = frozenset(key for key, task in graph.items() if not is_data(task))
                 _stop(client, futures or [Future(key, client) for key in keys], tasks)

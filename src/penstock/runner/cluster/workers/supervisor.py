@@ -28,17 +28,17 @@ MOST_FAILED_STARTS = 3
 
 
 class Supervisor:
-    """Looks after the workers of a cluster: knows its jobs if it has any, and replaces those that end if the cluster is ours.
+    """Looks after the workers of a cluster: knows its jobs if it has any, and replaces those that end if the runner owns the cluster.
 
     Args:
         client: Of the cluster; if it was made of a cluster object, the cluster's jobs are known.
-        is_ours: The runner has started the cluster, and may ask for new jobs. Otherwise it is only looked at.
+        owns_cluster: The runner has started the cluster, and may ask for new jobs. Otherwise it is only looked at.
     """
 
-    def __init__(self, client: Client, *, is_ours: bool) -> None:
+    def __init__(self, client: Client, *, owns_cluster: bool) -> None:
         self._client = client
         self._cluster: Any = client.cluster if is_job_queue(client.cluster) else None
-        self._is_ours = is_ours
+        self._owns_cluster = owns_cluster
         self._seen: dict[str, str] = {}
         self._failed_starts = 0
         self._said: list[str] = []
@@ -66,7 +66,7 @@ class Supervisor:
         return adaptive is not None and getattr(adaptive, "state", "running") in {"starting", "running"}
 
     def look(self) -> int:
-        """The number of workers. Jobs that have ended are replaced, if the cluster is ours.
+        """The number of workers. Jobs that have ended are replaced, if the runner owns the cluster.
 
         Raises:
             NoWorkersError: There are none, and none will come.
@@ -94,7 +94,7 @@ class Supervisor:
         if not wanted or there is None or self._adapts or _is_changing(cluster):
             return
         lost = wanted.keys() - there.keys()
-        if lost and self._is_ours:
+        if lost and self._owns_cluster:
             _LOG.warning(
                 "%d of %d workers were given up by Dask; as many new ones are started", len(lost), len(wanted)
             )
@@ -132,7 +132,7 @@ class Supervisor:
         if ended:
             self._said = _each_once(_told(state, jobs.get(name)) for name, state in ended.items())
         has_others = count > 0 or len(ended) < len(known) or _is_changing(self._cluster)
-        if not self._is_ours:
+        if not self._owns_cluster:
             return None if has_others or self._adapts else self._blame()
         if not ended:
             return None

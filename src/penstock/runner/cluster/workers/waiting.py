@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from distributed import Client, Future
+from distributed import Future
 
 from penstock._threads import background_thread
 from penstock.errors import NoWorkersError
 from penstock.runner.cluster.connection.signals import block_interrupts
 
 if TYPE_CHECKING:
+    from penstock.runner.cluster.session import ClusterSession
     from penstock.runner.cluster.workers.supervisor import Supervisor
 
 _LOG = logging.getLogger(__name__)
@@ -119,12 +120,13 @@ def log_while_waiting(what: str) -> Iterator[None]:
         yield
 
 
-def await_workers(client: Client, supervisor: Supervisor, seconds: float) -> None:
+def await_workers(session: ClusterSession, seconds: float) -> None:
     """Return when there is a worker.
 
     Raises:
         NoWorkersError: None came in time, or none will come.
     """
+    client, supervisor = session.client, session.supervisor
     if client.nthreads():
         return
     # A cluster that adapts starts no worker before there is something to do.
@@ -145,15 +147,14 @@ class Watch:
     """Looks whether there are workers while a run goes on, in a thread of its own; without any for long, it ends the run.
 
     Args:
-        client: Of the cluster.
-        supervisor: Knows the cluster.
+        session: The cluster.
         seconds: How long the run may be without workers.
         keys: What the run asks for, and is cancelled to end it.
     """
 
-    def __init__(self, client: Client, supervisor: Supervisor, seconds: float, keys: Sequence[str]) -> None:
-        self._client = client
-        self._keeper = supervisor
+    def __init__(self, session: ClusterSession, seconds: float, keys: Sequence[str]) -> None:
+        self._client = session.client
+        self._keeper = session.supervisor
         self._seconds = seconds
         self._keys = keys
         self._over = threading.Event()
@@ -183,15 +184,16 @@ class Watch:
 
 
 @contextlib.contextmanager
-def watched(client: Client, supervisor: Supervisor, seconds: float, keys: Sequence[str]) -> Iterator[None]:
+def watched(session: ClusterSession, seconds: float, keys: Sequence[str]) -> Iterator[None]:
     """While this is open, somebody looks whether there are workers.
 
     Raises:
         NoWorkersError: In place of what is raised when the run is ended for this reason.
     """
     # Once before anything can be lost, to know which jobs have had a worker.
-    supervisor.look()
-    watch = Watch(client, supervisor, seconds, keys)
+    session.supervisor.look()
+    watch = Watch(session, seconds, keys)
+    client = session.client
     # Whoever asks a scheduler that is gone gets no answer for half a minute, and then does nothing.
     with background_thread(watch.run, "penstock-watch", watch.stop, waits=lambda: client.status == "running"):
         try:
