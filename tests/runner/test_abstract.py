@@ -141,7 +141,7 @@ def test_a_number_of_workers_that_is_no_whole_number_is_refused(cls, workers):
 @pytest.mark.parametrize("cls", [SequentialRunner, ThreadRunner, ParallelRunner, penstock.DaskRunner])
 def test_a_flag_that_is_a_text_is_refused(cls, name):
     """As a command line gives it, where `no` would count as true."""
-    with pytest.raises(RunnerError, match=f"{name} is true or false, not 'no'"):
+    with pytest.raises(RunnerError, match=f"{name} is 'no'; give True or False"):
         cls(**{name: "no"})
 
 
@@ -169,7 +169,7 @@ def test_arguments_that_are_mixed_up_are_named_with_what_to_write(method, argume
 
 
 def test_a_class_is_no_runner():
-    with pytest.raises(RunnerError, match=r"the class ThreadRunner; give one of it: ThreadRunner\(\)"):
+    with pytest.raises(RunnerError, match=r"the class ThreadRunner; give an instance: ThreadRunner\(\)"):
         penstock.run(SOME, {"a": 1}, ThreadRunner)
 
 

@@ -200,7 +200,7 @@ def test_nothing_is_tried_again_after_ctrl_c(script):
     printed, errors = script(INTERRUPTED).communicate(timeout=50)
 
     assert printed == "tried\n"
-    assert "Interrupted: waiting for the nodes that run" in errors
+    assert "Interrupted: waiting for the running nodes" in errors
     assert errors.rstrip().endswith("KeyboardInterrupt")
     assert time.monotonic() - started < 40
 
@@ -372,7 +372,9 @@ def test_a_runner_without_workers_says_once_what_it_ignores(caplog):
     with caplog.at_level(logging.WARNING):
         runner.run(nodes, DataCatalog())
 
-    (record,) = [record for record in caplog.records if "Ignored by ThreadRunner" in record.getMessage()]
+    (record,) = [
+        record for record in caplog.records if "ThreadRunner ignores these policies" in record.getMessage()
+    ]
     assert "score: workers; train: resources, priority" in record.getMessage()
 
 

@@ -1,4 +1,4 @@
-"""The doors to Dask: one runner for each of its schedulers."""
+"""The runners, one for each Dask scheduler, and `run`. Which tasks a run has is decided in `graph`, what they do in `tasks`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a run is, on whichever scheduler: select, check, compile, get, and give back.
+"""What every runner does: select, check, compile, execute, and put the outputs into the catalog.
 
-A runner gives `get`; if tasks leave this process, it overrides `backend` and `execute` as well.
+A runner defines `get`; one whose tasks leave this process overrides `backend` and `execute` as well.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ from penstock.io.memory import Deferred, MemoryDataset
 from penstock.io.redaction import without_secret_options, without_url_secrets
 from penstock.logs.current_node import current_node_restored, naming_nodes
 from penstock.runner.missing import missing_outputs, only_missing, resume_nodes
-from penstock.runner.outputs import Fetched, put_outputs, release_output_caches
-from penstock.runner.preflight import check_arguments, check_can_be_sent, checked_flag
+from penstock.runner.preflight import check_arguments, check_can_be_sent, checked_flag, release_output_caches
 from penstock.runs.progress_bar import progress_bar
 from penstock.runs.recorder import Recorder
-from penstock.runs.result import RunResult
+from penstock.runs.result import Fetched, RunResult, put_outputs
 from penstock.tasks.backend import Backend, Listener, LocalBackend
 from penstock.tasks.exceptions import PackedError, unpack_error
 
@@ -37,12 +36,26 @@ if TYPE_CHECKING:
 
 
 class AbstractRunner(ABC):
-    """Runs pipelines; the base of all runners. A subclass gives `get`, the scheduler.
+    """Runs pipelines; the base class of all runners. A subclass defines `get`, which runs a Dask graph.
 
     Args:
-        is_async: Each node loads its inputs at once and saves its outputs at once, in threads.
-        policies: How nodes are run: a `NodePolicy`, or a dict of its fields, by the name of a node, a namespace or a tag.
-        progress: Show a bar, on a terminal or in a notebook.
+        is_async: Each node loads its inputs at the same time and saves its outputs at the same time, in threads.
+        policies: How nodes run: a `NodePolicy`, or a dict of its fields, by the name of a node, a namespace or a tag.
+        progress: Show a progress bar, on a terminal or in a notebook.
+
+    Raises:
+        RunnerError: An argument is not of its type, or a policy makes no sense.
+
+    Example:
+        >>> import dask.threaded
+        >>> class MyRunner(AbstractRunner):
+        ...     def get(self, graph, keys):
+        ...         return dask.threaded.get(dict(graph), list(keys))
+        >>> from penstock import DataCatalog
+        >>> from penstock.pipeline import node, pipeline
+        >>> double = node(lambda x: 2 * x, "x", "y", name="double")
+        >>> MyRunner().run(pipeline([double]), DataCatalog({"x": 21}))["y"].load()
+        42
     """
 
     is_async = False
@@ -65,7 +78,7 @@ class AbstractRunner(ABC):
 
     def __repr__(self) -> str:
         shown = without_secret_options(self._arguments())
-        arguments = ", ".join(f"{name}={_shown(value)}" for name, value in shown.items())
+        arguments = ", ".join(f"{name}={_argument_text(value)}" for name, value in shown.items())
         return f"{type(self).__module__}.{type(self).__qualname__}({arguments})"
 
     def run(
@@ -78,25 +91,33 @@ class AbstractRunner(ABC):
         *,
         policies: Policies | None = None,
     ) -> RunResult:
-        """The datasets of the pipeline's outputs, when all of it has run and is saved.
-
-        When this returns or raises, nothing of the run goes on.
+        """Run the pipeline. When this returns or raises, no task of the run runs any more.
 
         Args:
-            pipeline: Ours or Kedro's.
+            pipeline: The nodes to run: a `Pipeline`, or one of Kedro.
             catalog: Has the free inputs; gets a dataset for each name that it lacks.
-            hook_manager: A pluggy manager whose node and dataset hooks fire where the nodes run.
-            run_id: What hooks are given; a random one by default.
-            only_missing_outputs: Skip nodes whose outputs are stored already.
-            policies: For this run, instead of those of the runner that have the same key.
+            hook_manager: A pluggy manager; its node and dataset hooks fire where the nodes run.
+            run_id: Passed to hooks; random by default.
+            only_missing_outputs: Skip nodes whose stored outputs exist.
+            policies: Policies for this run; they replace the runner's policies with the same key.
+
+        Returns:
+            The dataset of each output of the pipeline, by name.
 
         Raises:
-            MissingInputError: Free inputs that the catalog lacks; nothing has run.
-            SelectionError: A policy is for no node, namespace or tag; nothing has run.
-            RunnerError: A policy that makes no sense, or two that disagree; nothing has run.
-            CannotSendError: Nodes, datasets or plugins that cannot leave this process; nothing has run.
-            NodeError: A failure that could not come home as the exception that it was.
-            Exception: What a node, dataset or hook raised, with a note of where.
+            RunnerError: An argument is not of its type, a policy makes no sense, or policies disagree. Nothing has run.
+            MissingInputError: The catalog lacks free inputs. Nothing has run.
+            SelectionError: A policy names no node, namespace or tag. Nothing has run.
+            CannotSendError: Nodes, datasets or plugins cannot be sent to other processes. Nothing has run.
+            NodeError: A node failed in another process, and its exception could not be sent here.
+            Exception: What a node, dataset or hook raised, with a note of where it happened.
+
+        Example:
+            >>> from penstock import DataCatalog, SequentialRunner
+            >>> from penstock.pipeline import node, pipeline
+            >>> double = node(lambda x: 2 * x, "x", "y", name="double")
+            >>> SequentialRunner().run(pipeline([double]), DataCatalog({"x": 21}))["y"].load()
+            42
         """
         check_arguments(pipeline, catalog, hook_manager)
         by_node = policies_by_node(pipeline.nodes, {**self.policies, **checked_policies(policies)})
@@ -111,19 +132,48 @@ class AbstractRunner(ABC):
         hook_manager: Any = None,
         run_id: str | None = None,
     ) -> RunResult:
-        """Build each output of the pipeline that does not exist, and whatever that needs.
+        """Run only what is needed to make those outputs of the pipeline that do not exist.
 
-        A memory dataset that holds data exists. Arguments and errors are those of `run`.
+        Data in a memory dataset exists. Arguments and errors are those of `run`.
+
+        Returns:
+            The dataset of each output that was made, by name.
+
+        Example:
+            >>> from penstock import DataCatalog, SequentialRunner
+            >>> from penstock.pipeline import node, pipeline
+            >>> nodes = [node(len, "text", "length", name="count"), node(hex, "length", "code", name="encode")]
+            >>> result = SequentialRunner().run_only_missing(pipeline(nodes), DataCatalog({"length": 255}))
+            >>> result["code"].load(), [record.node for record in result.records]
+            ('0xff', ['encode'])
         """
         check_arguments(pipeline, catalog, hook_manager)
         by_node = policies_by_node(pipeline.nodes, self.policies)
         return self._run(missing_outputs(pipeline, catalog), catalog, hook_manager, run_id, by_node)
 
     def plan(self, pipeline: PipelineLike, catalog: CatalogLike, hook_manager: Any = None) -> Plan:
-        """What `run` would hand to Dask; `print` it. Nothing is run, loaded or registered.
+        """The plan of a run: the Dask graph, and what each node loads and saves. Nothing is run, loaded or registered.
+
+        Args:
+            pipeline: The nodes to run.
+            catalog: Has the free inputs.
+            hook_manager: As for `run`.
+
+        Returns:
+            A plan to print, to look into, or to run with any Dask scheduler.
 
         Raises:
-            MissingInputError: Free inputs that the catalog lacks.
+            MissingInputError: The catalog lacks free inputs.
+
+        Example:
+            >>> from penstock import DataCatalog, SequentialRunner
+            >>> from penstock.pipeline import node, pipeline
+            >>> print(SequentialRunner().plan(pipeline([node(len, "text", "length", name="count")]), DataCatalog({"text": "x"})))
+            1 nodes in 1 tasks (1 call)
+              1. count: takes text; keeps length
+            Read from the catalog:  text
+            Saved:                  nothing
+            Given back in memory:   length
         """
         check_arguments(pipeline, catalog, hook_manager)
         plan = self._compile(pipeline, catalog, Hooks(hook_manager), None, self.backend())
@@ -158,7 +208,19 @@ class AbstractRunner(ABC):
         return [Fetched(value) for value in self.get(plan.graph, plan.keys)]
 
     def create_default_dataset(self, name: str) -> DatasetLike:  # noqa: ARG002
-        """The dataset for a name that the catalog lacks; it is registered before anything runs."""
+        """The dataset for a name that the catalog lacks, registered before anything runs. Override it for another kind.
+
+        Args:
+            name: The dataset's name.
+
+        Returns:
+            An empty `MemoryDataset`.
+
+        Example:
+            >>> from penstock import SequentialRunner
+            >>> SequentialRunner().create_default_dataset("clean").exists()
+            False
+        """
         return MemoryDataset()
 
     def create_default_data_set(self, name: str) -> DatasetLike:
@@ -179,37 +241,37 @@ class AbstractRunner(ABC):
         self._register(pipeline, catalog)
         run_id = run_id or new_run()
         hooks = Hooks(hook_manager)
-        progress = Recorder(pipeline, catalog, self._log)
-        backend = self.backend(progress)
+        recorder = Recorder(pipeline, catalog, self._log)
+        backend = self.backend(recorder)
         if backend.leaves_process:
             check_can_be_sent(pipeline, catalog, hooks)
             release_output_caches(pipeline, catalog)
         plan = with_policies(self._compile(pipeline, catalog, hooks, run_id, backend), policies)
-        self._log_start(pipeline, plan)
-        progress.expect(plan)
+        self._log_start(plan)
+        recorder.expect(plan)
         try:
-            with current_node_restored(), naming_nodes(), self._bar(pipeline, progress):
-                values = self._executed(plan, backend)
+            with current_node_restored(), naming_nodes(), self._bar(pipeline, recorder):
+                values = self._execute(plan, backend)
             put_outputs(plan, values, catalog)
-            progress.check()
+            recorder.check()
         except BaseException:
-            self._log_resume(pipeline, catalog, progress.finished)
+            self._log_resume(pipeline, catalog, recorder.finished)
             raise
         seconds = time.perf_counter() - started
         self._log.info("Pipeline finished: %d nodes in %.1f s", len(pipeline.nodes), seconds)
         return RunResult(
             {name: catalog[name] for name in sorted(pipeline.outputs())},
             producers={name: node.name for node in pipeline.nodes for name in node.outputs},
-            records=progress.records,
+            records=recorder.records,
             run_id=run_id,
             seconds=seconds,
         )
 
-    def _bar(self, pipeline: PipelineLike, progress: Recorder) -> contextlib.AbstractContextManager[None]:
-        return progress_bar(pipeline, progress) if self.progress else contextlib.nullcontext()
+    def _bar(self, pipeline: PipelineLike, recorder: Recorder) -> contextlib.AbstractContextManager[None]:
+        return progress_bar(pipeline, recorder) if self.progress else contextlib.nullcontext()
 
     def _register(self, pipeline: PipelineLike, catalog: CatalogLike) -> None:
-        """Have a dataset for every name before any node starts, so that no two tasks make one at the same time."""
+        """Register a dataset for every name before any node starts, since two tasks could make the same one at the same time."""
         check_inputs(pipeline, catalog)
         own_default = self._own_default()
         for name in sorted(pipeline.datasets()):
@@ -220,7 +282,7 @@ class AbstractRunner(ABC):
         check_confirms(pipeline.nodes, catalog)
 
     def _own_default(self) -> Callable[[str], DatasetLike] | None:
-        """What a subclass overrides `create_default_dataset` with, under either name."""
+        """The method that a subclass overrides `create_default_dataset` with, under either name; None if it does not."""
         for name in ("create_default_dataset", "create_default_data_set"):
             if getattr(type(self), name) is not getattr(AbstractRunner, name):
                 method: Callable[[str], DatasetLike] = getattr(self, name)
@@ -239,33 +301,36 @@ class AbstractRunner(ABC):
             pipeline, catalog, hooks=hooks, run_id=run_id, is_async=self.is_async, backend=backend
         )
 
-    def _executed(self, plan: Plan, backend: Backend) -> list[Deferred]:
+    def _execute(self, plan: Plan, backend: Backend) -> list[Deferred]:
         if not plan.keys:
             return []
         try:
             return self.execute(plan, backend)
-        except PackedError as error:
-            home = unpack_error(error)
-        # Raised here, where the user's error does not get the parcel that it came in as its context.
-        raise home
+        except PackedError as packed:
+            error = unpack_error(packed)
+        # Outside of `except`, or the packed error would be the context of the user's.
+        raise error
 
     @property
     def _log(self) -> logging.Logger:
         return logging.getLogger(type(self).__module__)
 
-    def _log_start(self, pipeline: PipelineLike, plan: Plan) -> None:
+    def _log_start(self, plan: Plan) -> None:
         if self._is_synchronous and not self.is_async:
             self._log.info(
-                "Each node loads and saves its datasets one after the other; is_async=True does it at once"
+                "Each node loads and saves its datasets one after the other; is_async=True does it at the same time"
             )
-        self._log.info("Running %d nodes in %d tasks", len(pipeline.nodes), len(plan.graph))
-        placed = {
-            name: ", ".join(policy.placement) for name, policy in plan.policies.items() if policy.placement
-        }
-        if placed and not self._places_nodes:
-            told = "; ".join(f"{name}: {asked}" for name, asked in placed.items())
+        self._log.info("Running %d nodes in %d tasks", len(plan.pipeline.nodes), len(plan.graph))
+        if plan.policies and not self._places_nodes:
+            self._warn_of_placements(plan.policies)
+
+    def _warn_of_placements(self, policies: Mapping[str, NodePolicy]) -> None:
+        placements = {name: ", ".join(policy.placement) for name, policy in policies.items()}
+        ignored = "; ".join(f"{name}: {fields}" for name, fields in placements.items() if fields)
+        if ignored:
+            runner = type(self).__name__
             self._log.warning(
-                "Ignored by %s, which has no workers to choose from: %s", type(self).__name__, told
+                "%s ignores these policies, which only a cluster can follow: %s", runner, ignored
             )
 
     def _log_resume(self, pipeline: PipelineLike, catalog: CatalogLike, finished: set[str]) -> None:
@@ -280,14 +345,14 @@ class AbstractRunner(ABC):
                 ", ".join(f'"{name}"' for name in names),
             )
 
-    # How it is shown
+    # repr
 
     def _arguments(self) -> dict[str, Any]:
         given = {"is_async": self.is_async, "policies": self.policies, "progress": self.progress}
         return {name: value for name, value in given.items() if value}
 
 
-def _shown(value: Any) -> str:
-    """A plain value as it is; of anything else only the kind, since it may hold a credential."""
+def _argument_text(value: Any) -> str:
+    """Plain values as they are; only the type of everything else, which may hold a credential."""
     is_plain_value = isinstance(value, str | int | float | None)
     return without_url_secrets(repr(value)) if is_plain_value else f"<{type(value).__name__}>"

@@ -1,4 +1,4 @@
-"""What need not run, and where to resume: questions to a pipeline and a catalog, asked before or after a run."""
+"""Which nodes need not run, and from which nodes a failed run can be resumed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def only_missing(pipeline: PipelineLike, catalog: CatalogLike, log: logging.Logger) -> PipelineLike:
-    """The nodes whose stored outputs do not exist, and those that these need.
+    """The nodes whose stored outputs do not exist, and the nodes that they need.
 
-    Going from the last node to the first, a node runs if it has no outputs, if a stored output of it does not exist, or if a
-    node that runs needs an output of it that does not outlive the process or does not exist.
+    Going from the last node to the first, a node runs if it has no outputs, if one of its stored outputs does not exist, or if a
+    node that runs needs an output that is not stored or does not exist.
     """
     needs = _Needs(catalog)
     names: list[str] = []
@@ -33,7 +33,7 @@ def only_missing(pipeline: PipelineLike, catalog: CatalogLike, log: logging.Logg
 
 
 class _Needs:
-    """What the nodes that run, as far as they are known, need."""
+    """Decides for one node after the other whether it runs; `wanted` has the inputs of those that do."""
 
     def __init__(self, catalog: CatalogLike) -> None:
         self.wanted: set[str] = set()
@@ -41,7 +41,7 @@ class _Needs:
         self._exists: dict[str, bool] = {}
 
     def reason(self, node: NodeLike) -> str:
-        """Why the node runs; empty if it need not."""
+        """Why the node runs; empty if it is skipped."""
         if not node.outputs:
             return "it has no outputs"
         if missing := [name for name in node.outputs if self._is_stored(name) and not self._is_there(name)]:
@@ -61,7 +61,7 @@ class _Needs:
 
 
 def is_persistent(dataset: DatasetLike | None) -> bool:
-    """Whether what is saved to the dataset outlives this process."""
+    """Whether the dataset keeps its data outside of this process."""
     return dataset is not None and not getattr(dataset, "_EPHEMERAL", False)
 
 
@@ -74,7 +74,7 @@ def _log_skipped(pipeline: PipelineLike, names: Iterable[str], log: logging.Logg
 
 
 def missing_outputs(pipeline: PipelineLike, catalog: CatalogLike) -> PipelineLike:
-    """The nodes that make those outputs of the pipeline that do not exist, and whatever these need that does not exist.
+    """The nodes that make those outputs of the pipeline that do not exist, and the missing data that these need.
 
     Data in a memory dataset exists.
     """
@@ -95,9 +95,9 @@ def _has_data(catalog: CatalogLike, name: str) -> bool:
 
 
 def resume_nodes(pipeline: PipelineLike, catalog: CatalogLike, finished: set[str]) -> list[str]:
-    """The names, sorted, of the nodes from which a failed run can be taken up again.
+    """The sorted names of the nodes from which a failed run can be resumed.
 
-    What is in memory is gone by then: a node that needs it is not enough, the node that made it has to run again.
+    Data in memory is lost by then, so the nodes that made it have to run again as well.
     """
     producer_by_dataset = _producers(pipeline)
     names = {node.name for node in pipeline.nodes if node.name not in finished}

@@ -1,4 +1,4 @@
-"""What is checked before the first task runs, so that a run that cannot succeed costs nothing."""
+"""Checks before the first task, so that a run that cannot succeed fails at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock._pickling import why_not_sendable
 from penstock.errors import CannotSendError, RunnerError
-from penstock.io.kedro_objects import inner_dataset, is_cached
+from penstock.io.kedro_objects import inner_dataset, is_cached, release_file_cache
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, DatasetLike, PipelineLike
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def check_arguments(pipeline: Any, catalog: Any, hook_manager: Any) -> None:
-    """Check that the arguments of `run` are what they are called, since what is mixed up fails late and tells little.
+    """Check the types of the arguments of `run`: arguments in the wrong order would fail late, with an unclear error.
 
     Raises:
-        RunnerError: Names all that are something else; nothing has run.
+        RunnerError: Names every argument of a wrong type.
     """
     problems = []
     if isinstance(pipeline, type) or not hasattr(pipeline, "grouped_nodes"):
@@ -35,13 +35,13 @@ def check_arguments(pipeline: Any, catalog: Any, hook_manager: Any) -> None:
 
 
 def checked_flag(name: str, value: object) -> bool:
-    """The value of an argument that is true or false; any other is refused: "no", from a command line, would count as true.
+    """The value of a boolean argument. Texts are refused, since `"no"` from a command line would count as true.
 
     Raises:
-        RunnerError: Names the argument.
+        RunnerError: The value is not a boolean.
     """
     if not isinstance(value, bool):
-        raise RunnerError(f"{name} is true or false, not {value!r}")
+        raise RunnerError(f"{name} is {value!r}; give True or False")
     return value
 
 
@@ -50,10 +50,10 @@ def _kind(thing: object) -> str:
 
 
 def check_can_be_sent(pipeline: PipelineLike, catalog: CatalogLike, hooks: Hooks) -> None:
-    """Check that nodes, the datasets they use and the plugins with node or dataset hooks can leave this process.
+    """Check that the nodes, their datasets and the hook plugins can be sent to other processes.
 
     Raises:
-        CannotSendError: Names all that cannot, each with its reason; nothing has run.
+        CannotSendError: Names all that cannot be sent, each with the reason.
     """
     things = {f"node {node.name!r}": node for node in pipeline.nodes}
     datasets = {name: _sent(catalog.get(name)) for name in sorted(pipeline.datasets())}
@@ -63,7 +63,7 @@ def check_can_be_sent(pipeline: PipelineLike, catalog: CatalogLike, hooks: Hooks
     things |= {
         f"hook plugin {_plugin_name(name, plugin)}": plugin for name, plugin in hooks.plugins().items()
     }
-    # All at once is much the fastest, since what they share is pickled once; only a failure is looked into.
+    # All at once is much faster, since shared objects are pickled once. Only after a failure each one is tried.
     if why_not_sendable(list(things.values())) is None and not any(map(_is_single_process, things.values())):
         return
     reasons = {name: why_not_sendable(thing) for name, thing in things.items()}
@@ -71,13 +71,13 @@ def check_can_be_sent(pipeline: PipelineLike, catalog: CatalogLike, hooks: Hooks
 
 
 def _sent(dataset: DatasetLike | None) -> DatasetLike | None:
-    """What of a dataset has to be sendable; a cache stays here, and Kedro's marks its dataset as for one process only."""
+    """The part of a dataset that is sent: the cache of a `CachedDataset` stays here, and Kedro's is marked _SINGLE_PROCESS."""
     inner: DatasetLike | None = inner_dataset(dataset) if is_cached(dataset) else dataset
     return inner
 
 
 def _plugin_name(name: str, plugin: object) -> str:
-    """The name under which it was registered, or that of its class: pluggy calls it by a number then."""
+    """The name that the plugin was registered with, or its class: then pluggy's name for it is a number."""
     return type(plugin).__qualname__ if name == str(id(plugin)) else repr(name)
 
 
@@ -88,3 +88,16 @@ def _is_single_process(thing: object) -> bool:
 def _is_elsewhere(dataset: object) -> bool:
     """Whether the data came from a cluster and is still there; to pickle it would bring it here."""
     return getattr(dataset, "deferred", None) is not None
+
+
+def release_output_caches(pipeline: PipelineLike, catalog: CatalogLike) -> None:
+    """Release what this process has cached of the outputs, which other processes are about to save.
+
+    A versioned dataset of Kedro remembers the version that it last loaded, and would load that one again.
+    """
+    for name in (name for node in pipeline.nodes for name in node.outputs):
+        dataset: Any = catalog.get(name)
+        if is_cached(dataset):
+            dataset._cache.release()
+            dataset = inner_dataset(dataset)
+        release_file_cache(dataset)

@@ -1,4 +1,4 @@
-"""The whole Python call: hooks registered, the pipeline's own hooks fired, the pipeline run."""
+"""`penstock.run`: registers hooks, fires the pipeline hooks, and runs the pipeline on a runner."""
 
 from __future__ import annotations
 
@@ -28,23 +28,36 @@ def run(  # noqa: PLR0913 - all that a run can be given
     only_missing_outputs: bool = False,
     policies: Policies | None = None,
 ) -> RunResult:
-    """The datasets of the pipeline's outputs, when all of it has run and is saved.
+    """Run a pipeline. When this returns or raises, no task of the run runs any more.
 
     Args:
-        pipeline: What to run; select from it first to run a part of it.
-        catalog: A catalog, or datasets and data by name, from which one is made.
-        runner: Where to run it; by default a `SequentialRunner`.
-        hooks: Plugins: instances with methods marked by `hook_impl`, called in pluggy's order, the last one first.
-        run_id: What hooks are given; a random one by default.
-        only_missing_outputs: Skip nodes whose outputs are stored already.
-        policies: How nodes are run: a `NodePolicy`, or a dict of its fields, by the name of a node, a namespace or a tag.
+        pipeline: The nodes to run; select from a pipeline to run a part of it.
+        catalog: A catalog, or datasets and data by name.
+        runner: Where to run; a `SequentialRunner` by default.
+        hooks: Plugins: instances with methods marked by `hook_impl`. The last one is called first, as always in pluggy.
+        run_id: Passed to hooks; random by default.
+        only_missing_outputs: Skip nodes whose stored outputs exist.
+        policies: How nodes run: a `NodePolicy`, or a dict of its fields, by the name of a node, a namespace or a tag.
+
+    Returns:
+        The dataset of each output of the pipeline, by name, with records of all nodes.
 
     Raises:
-        TypeError: A hook was given as a class.
+        TypeError: A hook is a class, not an instance.
+        RunnerError: The runner is a class, not an instance.
         Exception: What `AbstractRunner.run` raises, or a hook.
+
+    Example:
+        >>> import penstock
+        >>> from penstock.pipeline import node, pipeline
+        >>> clean = node(lambda raw: [x for x in raw if x is not None], "raw", "clean", name="clean")
+        >>> mean = node(lambda clean: sum(clean) / len(clean), "clean", "mean", name="mean")
+        >>> result = penstock.run(pipeline([clean, mean]), {"raw": [3.0, None, 5.0]})
+        >>> result["mean"].load(), [record.node for record in result.records]
+        (4.0, ['clean', 'mean'])
     """
     if isinstance(runner, type):
-        raise RunnerError(f"The runner is the class {runner.__name__}; give one of it: {runner.__name__}()")
+        raise RunnerError(f"The runner is the class {runner.__name__}; give an instance: {runner.__name__}()")
     runner = runner or SequentialRunner()
     manager = create_hook_manager(hooks)
     run_id = run_id or new_run()
@@ -53,7 +66,7 @@ def run(  # noqa: PLR0913 - all that a run can be given
     about: dict[str, Any] = {"run_params": run_params, "pipeline": pipeline, "catalog": datasets}
     manager.hook.before_pipeline_run(**about)
     try:
-        # A runner of somebody's own need not know of policies.
+        # A user's own runner may not take policies.
         options: dict[str, Any] = {"policies": policies} if policies else {}
         result = runner.run(pipeline, datasets, manager, run_id, only_missing_outputs, **options)
     except Exception as error:

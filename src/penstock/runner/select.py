@@ -1,4 +1,4 @@
-"""Which runner suits a pipeline."""
+"""Selects a runner for a pipeline."""
 
 from __future__ import annotations
 
@@ -17,11 +17,21 @@ MAX_THREADS = 2
 
 
 def select_runner(pipeline: PipelineLike, max_parallel_nodes: int = 4) -> AbstractRunner:
-    """A runner for this machine, chosen by how many nodes of the pipeline wait for nobody.
+    """A runner that suits a pipeline, by how many of its nodes can start at once.
 
     Args:
-        pipeline: What is to be run.
-        max_parallel_nodes: From so many such nodes on, processes (at most 4); from two on, threads (at most 2).
+        pipeline: The pipeline to run.
+        max_parallel_nodes: With at least this many such nodes, a `ParallelRunner` with at most 4 processes.
+
+    Returns:
+        With fewer, but at least two such nodes, a `ThreadRunner` with 2 threads; otherwise a `SequentialRunner`.
+
+    Example:
+        >>> from penstock import select_runner
+        >>> from penstock.pipeline import node, pipeline
+        >>> nodes = [node(len, "text", "length", name="count"), node(str.upper, "text", "loud", name="shout")]
+        >>> select_runner(pipeline(nodes))
+        penstock.runner.threads.ThreadRunner(max_workers=2)
     """
     layers = pipeline.grouped_nodes
     free = len(layers[0]) if layers else 0

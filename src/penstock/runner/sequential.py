@@ -20,6 +20,16 @@ class SequentialRunner(AbstractRunner):
         is_async: Each node loads its inputs at the same time and saves its outputs at the same time, in threads.
         policies: How nodes run: a `NodePolicy`, or a dict of its fields, by the name of a node, a namespace or a tag.
         progress: Show a progress bar, on a terminal or in a notebook.
+
+    Raises:
+        RunnerError: An argument is not of its type, or a policy makes no sense.
+
+    Example:
+        >>> from penstock import DataCatalog, SequentialRunner
+        >>> from penstock.pipeline import node, pipeline
+        >>> count = node(len, "text", "length", name="count")
+        >>> SequentialRunner().run(pipeline([count]), DataCatalog({"text": "penstock"}))["length"].load()
+        8
     """
 
     def get(self, graph: Mapping[str, Any], keys: Sequence[str]) -> Sequence[Data]:

@@ -1,4 +1,4 @@
-"""One node, by hand: what a runner does for each node of a pipeline, without a graph."""
+"""`Task`: runs one node without a graph."""
 
 from __future__ import annotations
 
@@ -24,20 +24,28 @@ if TYPE_CHECKING:
 
 
 class Task:
-    """Loads a node's inputs from a catalog, calls the node, saves its outputs to the catalog, and confirms.
-
-    Everything happens in the written order, in this process. A task is callable, too.
+    """Runs one node in this process: loads its inputs, calls it, saves its outputs, confirms; in this order. Can be called.
 
     Args:
-        node: The node; public as `node`.
-        catalog: Has all of its datasets; public as `catalog`.
-        is_async: Inputs are loaded at once and outputs saved at once, in threads.
+        node: The node; kept as `node`.
+        catalog: Has all datasets of the node; kept as `catalog`.
+        is_async: Load the inputs at the same time and save the outputs at the same time, in threads.
         hook_manager: A pluggy manager whose node and dataset hooks fire.
-        run_id: What hooks are given.
-        parallel: Kept for Kedro's sake; it changes nothing here.
+        run_id: Passed to hooks.
+        parallel: Has no effect; Kedro's `Task` takes it.
 
     Raises:
-        InvalidNodeError: A generator function with `is_async`; raised when the task is executed.
+        InvalidNodeError: The node is a generator function and `is_async` is set; raised by `execute`.
+
+    Example:
+        >>> from penstock import DataCatalog, Task
+        >>> from penstock.pipeline import node
+        >>> catalog = DataCatalog({"text": "penstock"})
+        >>> catalog["length"] = 0
+        >>> Task(node(len, "text", "length", name="count"), catalog).execute().name
+        'count'
+        >>> catalog.load("length")
+        8
     """
 
     def __init__(
@@ -61,14 +69,35 @@ class Task:
         return self.execute()
 
     def run(self) -> NodeLike:
-        """The node, when all is saved."""
+        """The same as `execute`.
+
+        Returns:
+            The node.
+
+        Example:
+            >>> from penstock import DataCatalog, Task
+            >>> from penstock.pipeline import node
+            >>> Task(node(print, "text", None, name="show"), DataCatalog({"text": "penstock"})).run().name
+            penstock
+            'show'
+        """
         return self.execute()
 
     def execute(self) -> NodeLike:
-        """The node, when all is saved.
+        """Run the node.
+
+        Returns:
+            The node, after its outputs are saved.
 
         Raises:
-            Exception: What the node, a dataset or a hook raised, as it is.
+            Exception: What the node, a dataset or a hook raised.
+
+        Example:
+            >>> from penstock import DataCatalog, Task
+            >>> from penstock.pipeline import node
+            >>> Task(node(print, "text", None, name="show"), DataCatalog({"text": "penstock"})).execute().name
+            penstock
+            'show'
         """
         if self.is_async:
             refuse_generators([self.node])

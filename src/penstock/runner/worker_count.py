@@ -16,16 +16,16 @@ WINDOWS_MAX_WORKERS = 61
 
 
 def default_workers() -> int:
-    """As many as there are processors; no more than Windows can wait for."""
+    """One worker for each processor; on Windows at most `WINDOWS_MAX_WORKERS`."""
     count = os.cpu_count() or 1
     return min(WINDOWS_MAX_WORKERS, count) if sys.platform == "win32" else count
 
 
 def checked_workers(max_workers: int | None) -> int:
-    """The number of workers asked for, or the default.
+    """`max_workers`, or the default if it is None.
 
     Raises:
-        RunnerError: It is below 1.
+        RunnerError: It is no whole number, or below 1.
     """
     if max_workers is None:
         return default_workers()
@@ -36,12 +36,12 @@ def checked_workers(max_workers: int | None) -> int:
         )
     if max_workers < 1:
         raise RunnerError(
-            f"max_workers is {max_workers}; give at least 1, or leave it out for one a processor"
+            f"max_workers is {max_workers}; give at least 1, or leave it out for one worker for each processor"
         )
     return max_workers
 
 
 def useful_workers(max_workers: int, plan: Plan) -> int:
-    """At most as many workers as nodes can run at once: one for each layer's first node, and one for every other."""
+    """`max_workers`, but no more than nodes can run at once: all nodes, less one for each further layer (contract, section 6)."""
     layers = plan.pipeline.grouped_nodes
     return max(1, min(max_workers, sum(map(len, layers)) - len(layers) + 1))

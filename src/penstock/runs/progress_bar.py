@@ -1,4 +1,4 @@
-"""A bar that shows how far a run is: on a terminal, in a notebook, and nowhere else."""
+"""A progress bar, on a terminal or in a notebook."""
 
 from __future__ import annotations
 
@@ -19,36 +19,41 @@ if TYPE_CHECKING:
     from penstock.runs.recorder import Recorder
 
 TICK_SECONDS = 0.5
-"""How often the bar is drawn although nothing has happened: the clock goes on."""
+"""How often the bar is drawn while no node finishes, so that its clock runs."""
 
 DRAW_SECONDS = 0.1
-"""How often it is drawn at most, when much happens."""
+"""The shortest time between two drawings when many nodes finish."""
 
 WIDTH = 20
-SHOWN = 3
-"""How many nodes that a run waits for are named."""
+NODES_SHOWN = 3
+"""How many of the nodes that can run now are named."""
 
 
 class Screen(Protocol):
     """Where a bar is shown."""
 
-    def draw(self, done: int, total: int, told: str) -> None:
-        """Show it in place of what was shown before."""
+    def draw(self, done: int, total: int, text: str) -> None:
+        """Replace what is shown."""
 
     def close(self) -> None:
-        """Leave it as it is."""
+        """Leave the last drawing, and go to the next line."""
 
 
 @contextlib.contextmanager
-def progress_bar(pipeline: PipelineLike, progress: Recorder) -> Iterator[None]:
-    """While this is open, a bar is shown, if there is anything to show it on."""
+def progress_bar(pipeline: PipelineLike, recorder: Recorder) -> Iterator[None]:
+    """Inside this block, a progress bar is shown if there is a terminal or a notebook.
+
+    Args:
+        pipeline: The pipeline that runs.
+        recorder: Reports finished nodes.
+    """
     screen = _screen() if pipeline.nodes else None
     if screen is None:
         yield
         return
     try:
         bar, is_over = Bar(pipeline, screen), threading.Event()
-        progress.on_finish = bar.finish
+        recorder.on_finish = bar.finish
         bar.draw()
         try:
             with background_thread(lambda: bar.tick_until(is_over), "penstock-bar", is_over.set):
@@ -60,11 +65,11 @@ def progress_bar(pipeline: PipelineLike, progress: Recorder) -> Iterator[None]:
 
 
 class Bar:
-    """How many nodes have finished, how long that took, and which ones are waited for.
+    """Counts finished nodes, the time, and the nodes that can run now.
 
     Args:
-        pipeline: What runs.
-        screen: Where it is shown.
+        pipeline: The pipeline that runs.
+        screen: Draws the bar.
     """
 
     def __init__(self, pipeline: PipelineLike, screen: Screen) -> None:
@@ -84,7 +89,7 @@ class Bar:
         self._drawn_at = 0.0
 
     def finish(self, node: str) -> None:
-        """A node has finished."""
+        """Count a finished node."""
         self._done += 1
         self._waited_for.pop(node, None)
         for name in self._next[node]:
@@ -95,24 +100,24 @@ class Bar:
             self.draw()
 
     def tick_until(self, is_over: threading.Event) -> None:
-        """Draw every so often."""
+        """Draw regularly, until the event is set."""
         while not is_over.wait(TICK_SECONDS):
             self.draw()
 
     def draw(self) -> None:
-        """Draw it as it is now."""
+        """Draw the bar."""
         self._drawn_at = time.monotonic()
         minutes, seconds = divmod(int(self._drawn_at - self._began), 60)
         names = list(self._waited_for)
-        told = f"{self._done} of {self._total} nodes, {minutes}:{seconds:02}"
+        text = f"{self._done} of {self._total} nodes, {minutes}:{seconds:02}"
         if names:
-            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-            told = f"{told}, waiting for {', '.join(names[:SHOWN])}{more}"
-        self._screen.draw(self._done, self._total, told)
+            more = f" and {len(names) - NODES_SHOWN} more" if len(names) > NODES_SHOWN else ""
+            text = f"{text}, waiting for {', '.join(names[:NODES_SHOWN])}{more}"
+        self._screen.draw(self._done, self._total, text)
 
 
 def _screen() -> Screen | None:
-    """A notebook's cell, or else a terminal; None if there is neither."""
+    """The notebook cell, or the terminal; None without either."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if getattr(shell, "kernel", None) is not None:
         return Notebook(sys.modules["IPython"].display)
@@ -121,51 +126,51 @@ def _screen() -> Screen | None:
 
 
 class Notebook:
-    """The output of a cell.
+    """Draws in the output of a notebook cell.
 
     Args:
-        display: The module of IPython.
+        display: The module `IPython.display`.
     """
 
     def __init__(self, display: Any) -> None:
         self._display = display
         self._handle: Any = None
 
-    def draw(self, done: int, total: int, told: str) -> None:
-        """Show it in place of what was shown before."""
+    def draw(self, done: int, total: int, text: str) -> None:
+        """Replace what is shown."""
         bar = f'<progress value="{done}" max="{total}"></progress>'
-        data = {"text/plain": told, "text/html": f"<div>{bar} {html.escape(told)}</div>"}
+        data = {"text/plain": text, "text/html": f"<div>{bar} {html.escape(text)}</div>"}
         if self._handle is None:
             self._handle = self._display.display(data, raw=True, display_id=True)
         else:
             self._handle.update(data, raw=True)
 
     def close(self) -> None:
-        """Nothing is left to do."""
+        """Nothing: the output stays."""
 
 
 class Terminal:
-    """The last line of a terminal: what is logged and printed while it is shown appears above it."""
+    """Draws in the last line of a terminal. Logs and prints appear above it."""
 
     def __init__(self) -> None:
-        # Handlers write inside of their own locks, and what they write is formatted before.
+        # Reentrant, since writing may log.
         self._lock = threading.RLock()
         self._terminal = sys.stderr
         self._line = ""
         self._is_drawn = self._is_closed = False
         self._is_complete = True
-        """Whether all lines that were written above have ended."""
+        """Whether the text above ends with a line end."""
         self._above = contextlib.ExitStack()
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
             if stream is not None and stream.isatty():
                 self._above.enter_context(_replaced(name, stream, _Above(stream, self)))
 
-    def draw(self, done: int, total: int, told: str) -> None:
-        """Show it in place of what was shown before."""
+    def draw(self, done: int, total: int, text: str) -> None:
+        """Replace what is shown."""
         columns = shutil.get_terminal_size().columns
-        line = f"[{'#' * (WIDTH * done // total):{WIDTH}}] {told}"
-        # Whoever looks at the terminal may have gone: no reason to end the run.
+        line = f"[{'#' * (WIDTH * done // total):{WIDTH}}] {text}"
+        # The terminal may be closed, which must not end the run.
         with self._lock, contextlib.suppress(OSError, ValueError):
             self._clear()
             self._line = line if len(line) < columns else f"{line[: max(0, columns - 4)]}..."
@@ -173,10 +178,10 @@ class Terminal:
             self._terminal.flush()
 
     def write(self, stream: Any, text: str) -> int:
-        """Write above the bar, which is hidden as long as a line is not complete."""
+        """Write above the bar, which is hidden while the last line above is unfinished."""
         with self._lock:
             if self._is_closed:
-                # Somebody has kept the stream of a run that is over.
+                # Another library may have kept the stream after the run.
                 return int(stream.write(text))
             self._clear()
             written: int = stream.write(text)
@@ -187,7 +192,7 @@ class Terminal:
             return written
 
     def close(self) -> None:
-        """Leave it as it is, and go to the next line."""
+        """Leave the last drawing, and go to the next line."""
         self._above.close()
         with self._lock, contextlib.suppress(OSError, ValueError):
             if not self._is_complete:
@@ -211,7 +216,7 @@ class Terminal:
 
 
 class _Above:
-    """A stream to the terminal that has the bar make room for what is written to it."""
+    """A standard stream of the terminal; writes appear above the bar."""
 
     def __init__(self, stream: Any, terminal: Terminal) -> None:
         self._stream = stream
@@ -227,7 +232,7 @@ class _Above:
 
 @contextlib.contextmanager
 def _replaced(name: str, stream: Any, other: Any) -> Iterator[None]:
-    """Have everybody write to another stream: who asks `sys` for it, and handlers that hold the one of before."""
+    """Inside this block, another stream is in `sys` and in the logging handlers that had the first one."""
     loggers = [logging.root, *logging.root.manager.loggerDict.values()]
     handlers = [each for logger in loggers for each in getattr(logger, "handlers", ())]
     holders = [each for each in handlers if getattr(each, "stream", None) is stream]

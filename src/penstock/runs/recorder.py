@@ -1,4 +1,4 @@
-"""The driver's book of a run: told each event, it writes records, logs what is done, and releases what nobody needs."""
+"""Records the events of a run in the driver, logs finished nodes, and releases datasets after their last reader."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class Recorder:
-    """What has happened in one run.
+    """The events of one run. Call it with each event.
 
     Args:
-        pipeline: What runs.
-        catalog: Is asked to release each dataset when its last reader has finished.
-        log: Is told of each finished node.
+        pipeline: The pipeline that runs.
+        catalog: Releases each dataset when its last reader has finished.
+        log: Gets a record for each finished node.
     """
 
     def __init__(self, pipeline: PipelineLike, catalog: CatalogLike, log: logging.Logger) -> None:
@@ -32,22 +32,22 @@ class Recorder:
         self._catalog = catalog
         self._log = log
         self.on_finish: Callable[[str], None] = lambda _: None
-        """Called with the name of each node that has finished."""
+        """Called with the name of each finished node."""
         self._nodes = {node.name: node for node in nodes}
         kept = pipeline.inputs() | pipeline.outputs() | _empty(pipeline, catalog)
         self._released = pipeline.datasets() - kept
-        """Those to release when their last reader has finished."""
+        """Datasets to release when their last reader has finished."""
         self._uses = Counter([name for node in nodes for name in node.inputs if name in self._released])
         self._parts: dict[str, set[tuple[str, str]]] = {}
         self._events: dict[str, dict[tuple[str, str], Event]] = {}
-        """Of nodes that are not finished, by kind and dataset."""
-        # Events come from several threads; a release may run code of the user that loads a dataset.
+        """The events of nodes that have not finished, by kind and dataset."""
+        # Events come from several threads. Reentrant, since a dataset's release may run a pipeline.
         self._lock = threading.RLock()
         self._finished: dict[str, NodeRecord] = {}
         self._failure: Exception | None = None
 
     def expect(self, plan: Plan) -> None:
-        """Note which pieces of work beyond its call make a node finished."""
+        """Learn from the plan which saves and confirmations have to be done before a node is finished."""
         if len(plan.graph) == len(self._nodes):
             return
         for task in plan.tasks.values():
@@ -55,22 +55,22 @@ class Recorder:
                 self._parts.setdefault(task.node, {("call", "")}).add((task.kind, task.dataset))
 
     def check(self) -> None:
-        """Raise what went wrong while a dataset was released; where events arrive, nobody could have been told."""
+        """Raise the first error of a dataset's release: on the thread that delivers events it would be lost."""
         if self._failure is not None:
             raise self._failure
 
     @property
     def records(self) -> list[NodeRecord]:
-        """One for each finished node, in the order in which they finished."""
+        """One record for each finished node, in the order in which they finished."""
         return list(self._finished.values())
 
     @property
     def finished(self) -> set[str]:
-        """The names of the nodes all of whose work is done."""
+        """The names of the finished nodes: all their tasks are done."""
         return set(self._finished)
 
     def __call__(self, event: Event) -> None:
-        """Take note of an event; one that is told again, because a worker died, counts once."""
+        """Record an event. One that arrives again, because a worker died and the task ran again, counts once."""
         with self._lock:
             if event.node in self._finished:
                 return
@@ -81,7 +81,7 @@ class Recorder:
             self._finish(self._nodes[event.node], list(events.values()))
 
     def _is_last(self, event: Event) -> bool:
-        """Whether all work of the node is done with this event."""
+        """Whether this event finishes its node."""
         parts = self._parts.get(event.node)
         if parts is None:
             return event.kind == "call"
@@ -94,7 +94,7 @@ class Recorder:
         self._log.info("Completed node %s (%d of %d)", node.name, len(self._finished), len(self._nodes))
         try:
             self._release(node)
-        except Exception as error:  # noqa: BLE001 - kept, and raised by the runner
+        except Exception as error:  # noqa: BLE001 - the runner raises it, by calling `check`
             self._failure = self._failure or error
 
     def _release(self, node: NodeLike) -> None:
@@ -107,9 +107,9 @@ class Recorder:
 
 
 def _empty(pipeline: PipelineLike, catalog: CatalogLike) -> set[str]:
-    """Datasets that nobody can tell are released: they are in memory, empty, and stay so, since the graph has the values.
+    """Empty memory datasets, which need no release: the graph hands their values over, so they stay empty.
 
-    Most datasets of a pipeline are; a release would take longer than all else that is noted of a node.
+    Most datasets of a pipeline are such, and a release takes longer than recording an event.
     """
     if type(catalog).release is not DataCatalog.release:
         return set()

@@ -1,23 +1,37 @@
-"""What a run gives back."""
+"""The result of a run, and how its outputs get into the catalog."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from penstock.io.kedro_objects import is_plain_memory, is_shared_memory
+from penstock.io.memory import Deferred, MemoryDataset
+from penstock.tasks.values import DatasetValue, unwrapped
+
+if TYPE_CHECKING:
+    from penstock._typing import CatalogLike, Data
+    from penstock.graph.plan import Plan
 
 
 class NodeRecord(NamedTuple):
     """Where one node ran and how long it took.
 
-    The seconds of `load` and `save` count the copies of data in memory as well. Loads and saves that are tasks of their own
-    may have run on other workers, or at the same time as each other; their seconds are added up.
+    Loading and saving include the copies of data in memory. A load or save that is a task of its own may have run on another
+    worker, or at the same time as others of the node; the seconds of all of them are added up.
+
+    Example:
+        >>> record = NodeRecord("fit", "MainThread", 1767225600.0, 0.5, 2.0, 0.25)
+        >>> record.seconds
+        2.75
     """
 
     node: str
     worker: str
     """The thread, process or cluster worker that called the node."""
     start: float
-    """When its first task began, in seconds since the epoch, on the worker's clock."""
+    """When the node's first task began: seconds since the epoch, on the worker's clock."""
     load_seconds: float
     call_seconds: float
     """In the node's function and the hooks around it."""
@@ -25,18 +39,35 @@ class NodeRecord(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """All of its work, added up."""
+        """Loading, calling and saving together."""
         return self.load_seconds + self.call_seconds + self.save_seconds
 
 
 class RunResult(dict[str, Any]):
-    """The datasets of the pipeline's outputs by name: `result["model"].load()` gives the data.
+    """The datasets of the pipeline's outputs, by name. `result["model"].load()` gives the data.
 
     Attributes:
         producers: The name of the node that made each dataset, by the dataset's name.
         records: One `NodeRecord` a node, in the order in which they finished.
-        run_id: What hooks were given.
-        seconds: From the first check to the last output.
+        run_id: The id that hooks were given.
+        seconds: The time from the first check to the last output.
+
+    Args:
+        datasets: The datasets, by name.
+        producers: See the attribute.
+        records: See the attribute.
+        run_id: See the attribute.
+        seconds: See the attribute.
+
+    Raises:
+        KeyError: A name that is no output; the message says which node made it, if one did.
+
+    Example:
+        >>> import penstock
+        >>> from penstock.pipeline import node, pipeline
+        >>> result = penstock.run(pipeline([node(len, "text", "length", name="count")]), {"text": "penstock"})
+        >>> result["length"].load(), result.producers
+        (8, {'length': 'count'})
     """
 
     def __init__(
@@ -55,24 +86,80 @@ class RunResult(dict[str, Any]):
         self.seconds = seconds
 
     def __missing__(self, name: str) -> Any:
-        made = self.producers.get(name)
-        told = (
-            f"node {made!r} made it for other nodes; the catalog has it if it is stored"
-            if made
+        producer = self.producers.get(name)
+        reason = (
+            f"node {producer!r} made it for other nodes; the catalog has it if it is stored"
+            if producer
             else "no node made it"
         )
-        raise KeyError(f"{name} is no output of the pipeline: {told}. Outputs: {', '.join(self) or 'none'}")
+        raise KeyError(f"{name} is no output of the pipeline: {reason}. Outputs: {', '.join(self) or 'none'}")
 
     def timetable(self) -> str:
-        """Where the time went, to print: a line for each node in the order of their starts, and the total.
+        """Where the time went, as text to print: a line for each node in the order of their starts, and the total.
 
-        Seconds are those of `NodeRecord`: to load, to call, to save.
+        The seconds are those of `NodeRecord`: to load, to call, to save.
+
+        Returns:
+            Lines of equal columns, without a line end after the last one.
+
+        Example:
+            >>> record = NodeRecord("fit", "MainThread", 1767225600.0, 0.5, 2.0, 0.25)
+            >>> print(RunResult(records=[record], run_id="7f3a", seconds=2.8).timetable())
+            node   load s  call s  save s  worker
+            fit      0.50    2.00    0.25  MainThread
+            1 nodes in 2.8 s (run 7f3a)
         """
         width = max([len(record.node) for record in self.records], default=4) + 2
         lines = [f"{'node':{width}}{'load s':>8}{'call s':>8}{'save s':>8}  worker"]
         for record in sorted(self.records, key=lambda record: record.start):
             seconds = (record.load_seconds, record.call_seconds, record.save_seconds)
-            lines.append(
-                f"{record.node:{width}}{''.join(f'{spent:8.2f}' for spent in seconds)}  {record.worker}"
-            )
+            columns = "".join(f"{each:8.2f}" for each in seconds)
+            lines.append(f"{record.node:{width}}{columns}  {record.worker}")
         return "\n".join([*lines, f"{len(self.records)} nodes in {self.seconds:.1f} s (run {self.run_id})"])
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """An output that is in this process."""
+
+    value: Data
+
+    def fetch(self) -> Data:
+        """The value."""
+        return self.value
+
+
+@dataclass(frozen=True)
+class _Unwrapped:
+    """An output, without the dataset around it if it has one."""
+
+    value: Deferred
+
+    def fetch(self) -> Data:
+        """The value."""
+        return unwrapped(self.value.fetch())
+
+
+def put_outputs(plan: Plan, values: list[Deferred], catalog: CatalogLike) -> None:
+    """Put the outputs in memory into the datasets of the catalog.
+
+    Args:
+        plan: What has run.
+        values: Those of `plan.outputs`, in their order; more may follow.
+        catalog: Has a dataset for each output.
+    """
+    for name, value in zip(plan.outputs, values, strict=False):
+        dataset = catalog[name]
+        if is_shared_memory(dataset):
+            # Kedro's catalog wraps data in a dataset of its own kind.
+            catalog[name] = unwrapped(value.fetch())
+            continue
+        if isinstance(dataset, MemoryDataset) and is_plain_memory(dataset):
+            dataset.defer(_Unwrapped(value))
+            continue
+        data = value.fetch()
+        if isinstance(data, DatasetValue) and hasattr(dataset, "__dict__"):
+            # The node has saved it to a copy of this dataset; a second save could fire the dataset's side effects again.
+            vars(dataset).update(vars(getattr(data.dataset, "inner", data.dataset)))
+        else:
+            dataset.save(unwrapped(data))

@@ -14,8 +14,8 @@ from dask._task_spec import Task, TaskRef
 from dask.local import get_async
 
 from penstock.runner.sequential import _Batch
-from penstock.runner.threads import executors as batches
-from penstock.runner.threads.executors import Threads, threads
+from penstock.runner.threads import executors
+from penstock.runner.threads.executors import ThreadPool, thread_pool
 
 WHO: ContextVar[str] = ContextVar("who", default="nobody")
 
@@ -39,7 +39,7 @@ def graph(wide, deep):
 def test_threads_give_what_dask_gives(workers):
     tasks = graph(5, 20)
 
-    with threads(workers) as pool:
+    with thread_pool(workers) as pool:
         values = dask.threaded.get(tasks, list(tasks), pool=pool)
 
     assert values == dask.local.get_sync(tasks, list(tasks))
@@ -53,7 +53,7 @@ def test_a_batch_here_gives_what_dask_gives():
 
 
 def test_no_more_threads_are_started_than_batches_come():
-    with threads(50) as pool:
+    with thread_pool(50) as pool:
         dask.threaded.get(
             {"a": Task("a", lambda: 1), "b": Task("b", lambda a: a, TaskRef("a"))}, "b", pool=pool
         )
@@ -70,7 +70,7 @@ def test_tasks_see_the_context_and_keep_their_changes_to_themselves():
 
     token = WHO.set("the driver")
     try:
-        with threads(1) as pool:
+        with thread_pool(1) as pool:
             seen = dask.threaded.get({key: Task(key, change) for key in "abc"}, list("abc"), pool=pool)
     finally:
         WHO.reset(token)
@@ -82,7 +82,7 @@ def test_what_executing_itself_raises_arrives():
     """Dask packs what tasks raise; whatever else goes wrong would have it wait for ever."""
     done = queue.Queue()
 
-    with threads(1) as pool:
+    with thread_pool(1) as pool:
         pool.submit(lambda tasks: tasks[1], [0]).add_done_callback(done.put)
         batch = done.get(timeout=30)
 
@@ -92,7 +92,7 @@ def test_what_executing_itself_raises_arrives():
 
 def test_threads_that_nobody_ends_end():
     """An interrupt may come between two lines."""
-    pool = Threads(2)
+    pool = ThreadPool(2)
     done = queue.Queue()
     for _ in range(2):
         pool.submit(list, [1]).add_done_callback(done.put)
@@ -107,14 +107,14 @@ def test_threads_that_nobody_ends_end():
 
 
 def test_a_thread_whose_start_was_interrupted_is_not_waited_for():
-    pool = Threads(2)
+    pool = ThreadPool(2)
     pool._threads.append(threading.Thread(target=print))
 
-    pool.end()
+    pool.close()
 
 
 def test_nothing_is_executed_any_more_once_the_threads_are_ended():
-    pool, done, executed = Threads(1), queue.Queue(), []
+    pool, done, executed = ThreadPool(1), queue.Queue(), []
     begun, may_end = threading.Event(), threading.Event()
 
     def slow(tasks):
@@ -127,19 +127,19 @@ def test_nothing_is_executed_any_more_once_the_threads_are_ended():
     begun.wait(30)
     threading.Timer(0.2, may_end.set).start()
 
-    pool.end()
+    pool.close()
 
     assert executed == [["first"]]
 
 
 def test_a_lock_that_an_interrupt_has_left_taken_holds_nobody_up(monkeypatch):
     """Dask's queue has one, which a thread needs to call back."""
-    monkeypatch.setattr(batches, "END_SECONDS", 0.1)
-    pool, taken = Threads(1), threading.Lock()
+    monkeypatch.setattr(executors, "THREAD_END_SECONDS", 0.1)
+    pool, taken = ThreadPool(1), threading.Lock()
     taken.acquire()
     pool.submit(list, ["task"]).add_done_callback(lambda _: taken.acquire())
 
-    pool.end()
+    pool.close()
 
     taken.release()
 
@@ -154,7 +154,7 @@ def test_a_thread_that_waits_holds_no_value():
     value_by_task = {"a": Value()}
     held = weakref.ref(value_by_task["a"])
     done = queue.Queue()
-    with threads(1) as pool:
+    with thread_pool(1) as pool:
         pool.submit(execute, ["a"]).add_done_callback(done.put)
         done.get(timeout=30)
         # The thread is done with the first when it has done the second.

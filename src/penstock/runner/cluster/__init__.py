@@ -24,7 +24,7 @@ from penstock.runner.cluster.execution.submit import computed
 from penstock.runner.cluster.session import ClusterSession
 from penstock.runner.cluster.workers.supervisor import Supervisor
 from penstock.runner.cluster.workers.waiting import await_workers, watched
-from penstock.runner.outputs import Fetched
+from penstock.runs.result import Fetched
 
 if TYPE_CHECKING:
     from penstock._typing import Data

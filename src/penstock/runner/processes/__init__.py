@@ -9,13 +9,13 @@ import dask.multiprocessing
 
 from penstock.graph.taskspec import is_data, with_value
 from penstock.runner.abstract import AbstractRunner
-from penstock.runner.outputs import Fetched
 from penstock.runner.processes.backend import ProcessBackend
 from penstock.runner.processes.exchange import DriverEnd
 from penstock.runner.processes.logs import heard
 from penstock.runner.processes.pool import leased
 from penstock.runner.processes.shared_memory import new_room
 from penstock.runner.worker_count import checked_workers, useful_workers
+from penstock.runs.result import Fetched
 
 if TYPE_CHECKING:
     from penstock._typing import Data

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import dask.threaded
 
 from penstock.runner.abstract import AbstractRunner
-from penstock.runner.outputs import Fetched
-from penstock.runner.threads.executors import threads
+from penstock.runner.threads.executors import thread_pool
 from penstock.runner.worker_count import checked_workers, useful_workers
+from penstock.runs.result import Fetched
 
 if TYPE_CHECKING:
     from penstock._typing import Data
@@ -24,16 +24,24 @@ __all__ = ["ThreadRunner"]
 
 
 class ThreadRunner(AbstractRunner):
-    """Runs nodes in threads of this process: for nodes that wait, or that compute outside of Python.
+    """Runs nodes in threads of this process: for nodes that wait for files or networks, or that compute outside of Python.
 
     Args:
-        max_workers: Threads; by default one a processor. No more are started than nodes can run at once.
-        is_async: Warned about and ignored: loads and saves are tasks, which run in threads anyway.
-        policies: How nodes are run, by their names, namespaces or tags.
-        progress: Show a bar, on a terminal or in a notebook.
+        max_workers: The number of threads; by default one for each processor. No more start than nodes can run at once.
+        is_async: Ignored, with a warning: loads and saves are tasks, which run in threads anyway.
+        policies: How nodes run: a `NodePolicy`, or a dict of its fields, by the name of a node, a namespace or a tag.
+        progress: Show a progress bar, on a terminal or in a notebook.
 
     Raises:
-        RunnerError: `max_workers` is below 1.
+        RunnerError: `max_workers` is no whole number, or below 1.
+
+    Example:
+        >>> from penstock import DataCatalog, ThreadRunner
+        >>> from penstock.pipeline import node, pipeline
+        >>> nodes = [node(len, "text", "length", name="count"), node(str.upper, "text", "loud", name="shout")]
+        >>> result = ThreadRunner(max_workers=2).run(pipeline(nodes), DataCatalog({"text": "penstock"}))
+        >>> result["length"].load(), result["loud"].load()
+        (8, 'PENSTOCK')
     """
 
     _is_synchronous = False
@@ -53,11 +61,21 @@ class ThreadRunner(AbstractRunner):
         self.max_workers = checked_workers(max_workers)
 
     def get(self, graph: Mapping[str, Any], keys: Sequence[str]) -> Sequence[Data]:
-        """The values of `keys`; when this raises, no task runs any more."""
+        """The values of `keys`, in their order. When this returns or raises, no task runs any more.
+
+        Args:
+            graph: A Dask graph.
+            keys: Keys of the graph.
+        """
         return self._get(graph, keys, self.max_workers)
 
     def execute(self, plan: Plan, backend: Backend) -> list[Deferred]:
-        """The values of the plan's keys."""
+        """The values of the plan's keys. When this returns or raises, no task runs any more.
+
+        Args:
+            plan: What to run.
+            backend: Stopped when a task fails, so that no other is tried again.
+        """
         workers = useful_workers(self.max_workers, plan)
         values = self._get(plan.graph, plan.keys, workers, backend.stop)
         return [Fetched(value) for value in values]
@@ -67,18 +85,18 @@ class ThreadRunner(AbstractRunner):
         graph: Mapping[str, Any],
         keys: Sequence[str],
         workers: int,
-        end: Callable[[], None] | None = None,
+        stop: Callable[[], None] | None = None,
     ) -> Sequence[Data]:
-        # Dask returns at the first error while other tasks run on; leaving the pool waits for them.
-        with threads(workers) as pool:
+        # Dask returns at the first error while other tasks still run; closing the pool waits for them.
+        with thread_pool(workers) as pool:
             try:
                 values: Sequence[Data] = dask.threaded.get(dict(graph), list(keys), pool=pool)
             except BaseException as error:
-                if end is not None:
-                    end()
+                if stop is not None:
+                    stop()
                 if not isinstance(error, Exception):
                     self._log.warning(
-                        "Interrupted: waiting for the nodes that run, since nobody can stop a thread"
+                        "Interrupted: waiting for the running nodes to finish, since threads cannot be stopped"
                     )
                 raise
         return values

@@ -1,7 +1,7 @@
-"""Where Dask's schedulers of this process have tasks executed: at once, or in threads.
+"""A thread pool for `dask.threaded.get`, with only what Dask asks of one.
 
-`dask.local.get_async` submits a batch of tasks, asks at once to be called back when it is done, and then for its results. That is
-all that a batch here can do: the locks and conditions of a `concurrent.futures.Future` take a tenth of a run of small nodes.
+`dask.local.get_async` submits a batch of tasks, adds a callback to it at once, and asks for the results in the callback. A
+`concurrent.futures.Future` supports much more; its locks and conditions take a tenth of the time of a run of small nodes.
 """
 
 from __future__ import annotations
@@ -15,116 +15,116 @@ from contextvars import Context, copy_context
 from queue import SimpleQueue
 from typing import Any
 
-LOOK_SECONDS = 0.01
-"""How often it is looked whether anything is still executed."""
+BUSY_POLL_SECONDS = 0.01
+"""Polling interval while running batches finish."""
 
-END_SECONDS = 3.0
-"""How long it is waited for the end of a thread that executes nothing."""
+THREAD_END_SECONDS = 3.0
+"""How long to wait for the end of an idle thread."""
 
 Execute = Callable[[list[Any]], list[Any]]
-"""Dask's function that executes the tasks of a batch and packs what they raise."""
+"""Dask's function that runs the tasks of a batch and packs the exceptions that they raise."""
 
 
-class BatchInThread:
-    """A batch that waits for a thread from when it is known whom to call back, so that no lock is needed."""
+class Batch:
+    """A batch of tasks. It is queued for a thread when its callback is known, so that it needs no lock."""
 
-    __slots__ = ("_call_back", "_error", "_execute", "_results", "_tasks", "_waiting")
+    __slots__ = ("_call_back", "_error", "_execute", "_queue", "_results", "_tasks")
 
-    def __init__(self, waiting: SimpleQueue[Any], execute: Execute, tasks: list[Any]) -> None:
-        self._waiting, self._execute, self._tasks = waiting, execute, tasks
+    def __init__(self, queue: SimpleQueue[Any], execute: Execute, tasks: list[Any]) -> None:
+        self._queue, self._execute, self._tasks = queue, execute, tasks
         self._results: list[Any] = []
         self._error: BaseException | None = None
 
-    def add_done_callback(self, call_back: Callable[[BatchInThread], None]) -> None:
-        """Have a thread execute it and call back."""
+    def add_done_callback(self, call_back: Callable[[Batch], None]) -> None:
+        """Queue the batch; the thread that runs it calls back."""
         self._call_back = call_back
-        self._waiting.put(self)
+        self._queue.put(self)
 
-    def execute(self, context: Context) -> None:
-        """Execute it in a copy of this context."""
+    def run(self, context: Context) -> None:
+        """Run the tasks in a copy of this context."""
         try:
             self._results = context.copy().run(self._execute, self._tasks)
-        except BaseException as error:  # noqa: BLE001 - raised where somebody waits for it
+        except BaseException as error:  # noqa: BLE001 - `result` raises it
             self._error = error
 
     def call_back(self) -> None:
-        """Say that it is done, whatever has happened."""
+        """Tell Dask that the batch is done, also if it failed."""
         self._call_back(self)
 
     def result(self) -> list[Any]:
-        """One result for each task, or what the executing itself raised."""
+        """One result for each task. An error outside of the tasks is raised."""
         if self._error is not None:
             raise self._error
         return self._results
 
 
 @contextlib.contextmanager
-def threads(max_workers: int) -> Iterator[Threads]:
-    """Threads for one run; nothing is executed any more when this is left.
+def thread_pool(max_workers: int) -> Iterator[ThreadPool]:
+    """A pool for one run. On exit, no batch runs any more.
 
     Args:
-        max_workers: How many at most; one is started with each batch until there are as many.
+        max_workers: The most threads; each batch starts one until there are as many.
     """
-    pool = Threads(max_workers)
+    pool = ThreadPool(max_workers)
     try:
         yield pool
     finally:
-        pool.end()
+        pool.close()
 
 
-class Threads:
-    """What Dask calls a pool. Its threads see the context variables of whoever makes it.
+class ThreadPool:
+    """The pool that Dask submits batches to. Its threads inherit the context variables of the thread that makes it.
 
-    An interrupt may come between any two lines of the thread that calls this, and must not leave threads that wait for ever.
+    Ctrl-C may interrupt any two lines of the thread that uses this, and must not leave threads that wait for ever.
     """
 
     def __init__(self, max_workers: int) -> None:
         self._max_workers = max_workers
         self._shared = _Shared()
         self._threads: list[threading.Thread] = []
-        # Called also if nobody calls `end`.
-        self._dismiss = weakref.finalize(self, self._shared.waiting.put, None)
+        # Also runs when the pool is garbage collected without `close`.
+        self._end_threads = weakref.finalize(self, self._shared.queue.put, None)
 
-    def end(self) -> None:
-        """End the threads; when this returns, they execute nothing any more."""
-        self._shared.is_over = True
-        self._dismiss()
-        while self._shared.executing:
-            time.sleep(LOOK_SECONDS)
+    def close(self) -> None:
+        """End the threads. When this returns, none of them runs a batch."""
+        self._shared.is_closed = True
+        self._end_threads()
+        while self._shared.running:
+            time.sleep(BUSY_POLL_SECONDS)
         for thread in self._threads:
-            # One whose start was interrupted cannot be joined. One that calls back may wait for a lock which an interrupt has
-            # left taken, of the queue that Dask has just left: it executes nothing, and need not be waited for.
+            # A thread whose start was interrupted cannot be joined. A thread in a callback may wait for a lock of Dask's queue that
+            # an interrupt has left locked: it runs no batch, so it is left behind after a while.
             with contextlib.suppress(RuntimeError):
-                thread.join(END_SECONDS)
+                thread.join(THREAD_END_SECONDS)
 
-    def submit(self, execute: Execute, tasks: list[Any]) -> BatchInThread:
-        """A batch for the next thread that has nothing to do."""
+    def submit(self, execute: Execute, tasks: list[Any]) -> Batch:
+        """A batch for the next idle thread."""
         if len(self._threads) < self._max_workers:
             name = f"penstock_{len(self._threads)}"
-            thread = threading.Thread(target=self._shared.work, name=name, daemon=True)
+            thread = threading.Thread(target=self._shared.run_batches, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
-        return BatchInThread(self._shared.waiting, execute, tasks)
+        return Batch(self._shared.queue, execute, tasks)
 
 
 class _Shared:
-    """What threads know of their pool: not the pool itself, which is collected when nobody else knows it."""
+    """The part of a pool that its threads refer to: not the pool itself, so that a pool without users is garbage collected."""
 
     def __init__(self) -> None:
         self.context = copy_context()
-        self.waiting: SimpleQueue[BatchInThread | None] = SimpleQueue()
-        self.executing: list[BatchInThread] = []
-        self.is_over = False
+        self.queue: SimpleQueue[Batch | None] = SimpleQueue()
+        self.running: list[Batch] = []
+        self.is_closed = False
 
-    def work(self) -> None:
-        """Execute batches, until there is the word to end, which is for the other threads as well."""
-        while (batch := self.waiting.get()) is not None:
-            # Noted first: whoever says that it is over then looks what is still executing.
-            self.executing.append(batch)
-            if not self.is_over:
-                batch.execute(self.context)
-            self.executing.remove(batch)
+    def run_batches(self) -> None:
+        """Run batches until None arrives, which is then passed on to the other threads."""
+        while (batch := self.queue.get()) is not None:
+            # Before looking at `is_closed`: `close` sets it first, and then waits for the running batches.
+            self.running.append(batch)
+            if not self.is_closed:
+                batch.run(self.context)
+            self.running.remove(batch)
             batch.call_back()
-            # Or its values would be kept until the next one comes.
+            # Or its values would stay in memory until the next batch arrives.
             del batch
-        self.waiting.put(None)
+        self.queue.put(None)
