@@ -1,9 +1,9 @@
-"""The door for Kedro projects: runners that a `KedroSession` accepts. Nothing of Penstock imports it.
+"""Runners for Kedro projects, which a `KedroSession` and `kedro run` accept. No other module of Penstock imports this package.
 
     kedro run --runner=penstock.kedro.DaskRunner --runner-params=address=tcp://scheduler:8786
 
-They are the runners of `penstock.runner`, whose workers find the project's package, its settings and its logging, and whose
-errors of data are Kedro's own classes.
+They are the runners of `penstock.runner`. In addition, workers load the project's package, settings and logging, and errors of
+datasets are Kedro's own classes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["DaskRunner", "ParallelRunner", "SequentialRunner", "ThreadRunner"]
 
 
 def __getattr__(name: str) -> Any:
-    # `import distributed` takes longer than all the rest together, and most runs do without.
+    # Imported on demand: `import distributed` takes longer than all other imports together.
     if name == "DaskRunner":
         from penstock.kedro.cluster import DaskRunner  # noqa: PLC0415
 

@@ -30,8 +30,8 @@ class DaskRunner(InSession, runner.DaskRunner):
 
     def _connected_in(self, project: Project, stack: contextlib.ExitStack) -> ClusterSession:
         # Dask tells of every step of a cluster, and where Kedro has set up logging first, through the project's handlers.
-        hushed = stack.enter_context(project.hushed("distributed"))
-        with dask.config.set(_QUIET_WORKERS if hushed else {}):
+        is_quiet = stack.enter_context(project.quiet_logger("distributed"))
+        with dask.config.set(_QUIET_WORKERS if is_quiet else {}):
             session = super()._connected(stack)
         sent = project if session.owns_cluster else project.with_archive()
         stack.enter_context(prepared(session, sent, sent.make_importable))

@@ -1,7 +1,7 @@
-"""The Kedro project of this process, in a form that a worker can enter.
+"""The Kedro project of this process, in a form that workers can load.
 
-A node's function is pickled by the name of its module. Where it is unpickled, the module has to be importable, and it has to
-be the same code: a worker of a cluster outlives many a change to the project.
+A node's function is pickled as the name of its module. A worker has to import that module with the same code, although the
+source may have changed since the worker started.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ from penstock.errors import ClusterError
 
 _LOG = logging.getLogger(__name__)
 
-MOST_BYTES = 20_000_000
-"""Up to this size a project's source travels to the workers of a cluster."""
+MAX_SOURCE_BYTES = 20_000_000
+"""The largest source folder that is sent to workers."""
 
 _INSTALLED = {"site-packages", "dist-packages"}
 _LEFT_OUT = {"__pycache__", ".ipynb_checkpoints"}
 
 _placed: dict[str, str] = {}
-"""The fingerprint of the source that each package is imported from in this process."""
+"""The fingerprint of the source that this process imports each package from."""
 
 _entered: dict[str, str] = {}
-"""The same, for the packages whose settings and logging this process has as well."""
+"""The same for packages whose settings and logging are loaded, too."""
 _lock = threading.RLock()
 
 
 @dataclass(frozen=True)
 class Project:
-    """A project whose package is imported from a folder, or is installed. A worker that calls it enters it.
+    """A project whose package is imported from a folder, or is installed. Calling it loads the project in this process.
 
     Attributes:
         package: The name of its package.
         source: The folder that the package is imported from.
-        fingerprint: Stands for the source; empty for an installed package, which is the workers' own.
+        fingerprint: A hash of the source; empty for an installed package, which workers have installed as well.
         logging: The project's logging configuration.
-        archive: The source as a zip file, for workers that do not see the folder; empty where all do.
+        archive: The source as a zip file, for workers that do not see the folder; otherwise empty.
     """
 
     package: str
@@ -62,26 +62,26 @@ class Project:
     archive: bytes = field(default=b"", repr=False)
 
     def with_archive(self) -> Project:
-        """The same with its source in it, unless it is installed.
+        """A copy with the source in it, unless the package is installed.
 
         Raises:
-            ClusterError: The source is too large to travel.
+            ClusterError: The source is too large to be sent.
         """
         if not self.fingerprint:
             return self
         files = list(_files(Path(self.source)))
-        if sum(file.stat().st_size for file in files) > MOST_BYTES:
+        if sum(file.stat().st_size for file in files) > MAX_SOURCE_BYTES:
             raise ClusterError(
-                f"The folder {self.source} holds more than {MOST_BYTES // 1_000_000} MB, too much to send to every worker. "
+                f"The folder {self.source} holds more than {MAX_SOURCE_BYTES // 1_000_000} MB, too much to send to every worker. "
                 f"Move data out of it, or install the package {self.package!r} here and on the workers"
             )
         return replace(self, archive=_zipped(files, Path(self.source)))
 
     def __call__(self) -> None:
-        """Have the package, its settings and its logging here as they are in the driver. Costs nothing when they are.
+        """Load the package, its settings and its logging in this process, unless they are loaded.
 
         Raises:
-            ClusterError: The package, or something that it needs, cannot be imported here.
+            ClusterError: The package, or a package that it needs, cannot be imported here.
         """
         with _lock:
             if _entered.get(self.package) == self.fingerprint:
@@ -99,24 +99,25 @@ class Project:
             _entered[self.package] = self.fingerprint
 
     @contextlib.contextmanager
-    def hushed(self, name: str) -> Iterator[bool]:
-        """While this is open, a package tells only what is wrong here, unless the project's logging says how much it tells.
+    def quiet_logger(self, name: str) -> Iterator[bool]:
+        """Inside this block, a logger passes warnings only, unless the project's logging configures it.
 
-        Gives whether the project leaves it to us.
+        Yields:
+            Whether the logger is quiet: False if the project configures it.
         """
-        is_ours = name not in self.logging.get("loggers", {})
+        is_quiet = name not in self.logging.get("loggers", {})
         logger = logging.getLogger(name)
         before = logger.level
-        if is_ours:
+        if is_quiet:
             logger.setLevel(logging.WARNING)
         try:
-            yield is_ours
+            yield is_quiet
         finally:
-            if is_ours:
+            if is_quiet:
                 logger.setLevel(before)
 
     def make_importable(self) -> None:
-        """Have the package found in its source, in place of an older one."""
+        """Put the source folder first in `sys.path`, and forget modules of an older source."""
         with _lock:
             if not self.fingerprint or _placed.get(self.package) == self.fingerprint:
                 return
@@ -128,7 +129,7 @@ class Project:
             _placed[self.package] = self.fingerprint
 
     def _folder(self) -> Path:
-        """Where the source is on this machine: where the driver has it, or unpacked."""
+        """The source folder on this machine: the driver's, if it is there with the same files, or the unpacked archive."""
         source = Path(self.source)
         if not self.archive or (source.is_dir() and _fingerprint(source) == self.fingerprint):
             return source
@@ -142,33 +143,35 @@ class Project:
         try:
             logging.config.dictConfig(self.logging)
         except ValueError as error:
-            # A log file in a folder that is on the driver's machine only, for instance: no reason not to run.
-            _LOG.warning("This worker logs in its own way, since the project's does not work here: %s", error)
-        follow_kedro()
+            # For instance, a log file in a folder that only the driver's machine has. Nodes can run without it.
+            _LOG.warning(
+                "The project's logging does not work on this worker, which logs in its own way: %s", error
+            )
+        use_kedro_log_level()
 
 
 def current_project() -> Project | None:
-    """The project that this process runs in; None outside of a project."""
+    """The project of this process; None outside of a project."""
     package = framework.PACKAGE_NAME
     found = importlib.util.find_spec(package) if package else None
     if package is None or found is None or not found.submodule_search_locations:
         return None
     source = Path(found.submodule_search_locations[0]).resolve().parents[package.count(".")]
     fingerprint = "" if _INSTALLED.intersection(source.parts) else _fingerprint(source)
-    # Workers that are threads of this process have what they need.
+    # This process has loaded the project, also for workers that are threads of it.
     _placed[package] = _entered[package] = fingerprint
     return Project(package, str(source), fingerprint, dict(framework.LOGGING.data))
 
 
-def follow_kedro() -> None:
-    """Let Penstock tell as much as Kedro does, unless the project's logging says how much it tells."""
+def use_kedro_log_level() -> None:
+    """Give Penstock's logger the level of Kedro's, unless the project's logging configures it."""
     ours = logging.getLogger("penstock")
     if ours.level == logging.NOTSET:
         ours.setLevel(logging.getLogger("kedro").level)
 
 
 def _files(source: Path) -> Iterator[Path]:
-    """The files of a source folder, in an order of their own: no compiled, hidden or installed ones."""
+    """The sorted files of a source folder, without compiled, hidden and installed ones."""
     for path in sorted(source.rglob("*")):
         parts = path.relative_to(source).parts
         odd = any(part in _LEFT_OUT or part.startswith(".") or part.endswith(".egg-info") for part in parts)
@@ -177,7 +180,7 @@ def _files(source: Path) -> Iterator[Path]:
 
 
 def _fingerprint(source: Path) -> str:
-    # The place counts as well: a project finds its files from where its modules are.
+    # The path counts as well: projects find their files relative to their modules.
     digest = hashlib.blake2b(str(source).encode(), digest_size=16)
     for path in _files(source):
         if path.suffix == ".py":

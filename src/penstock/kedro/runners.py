@@ -1,4 +1,4 @@
-"""The runners of one machine, for a `KedroSession`, and what all runners for it share."""
+"""The runners of one machine for a `KedroSession`, and the base of all runners for it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import kedro.io
 from kedro.runner import AbstractRunner as KedroRunner
 
 from penstock import errors, runner
-from penstock.kedro.project import current_project, follow_kedro
+from penstock.kedro.project import current_project, use_kedro_log_level
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, PipelineLike
     from penstock.graph.policies import Policies
     from penstock.runs.result import RunResult
 
-# A session asks `isinstance(runner, kedro.runner.AbstractRunner)`, and nothing else of that class.
+# A session checks `isinstance(runner, kedro.runner.AbstractRunner)`, and uses nothing else of that class.
 KedroRunner.register(runner.AbstractRunner)
 
 _KEDROS = {
@@ -27,7 +27,7 @@ _KEDROS = {
 
 
 class InSession(runner.AbstractRunner):
-    """Mixed into a runner, it speaks to a project in Kedro's terms."""
+    """Base of the runners for Kedro projects: logs like Kedro, and raises Kedro's own errors of datasets."""
 
     def run(
         self,
@@ -39,13 +39,13 @@ class InSession(runner.AbstractRunner):
         *,
         policies: Policies | None = None,
     ) -> RunResult:
-        """The datasets of the pipeline's outputs, when all of it has run and is saved.
+        """Run the pipeline, as `penstock.runner.AbstractRunner.run` does.
 
         Raises:
             kedro.io.DatasetError: Data cannot be loaded or saved.
             Exception: What `penstock.runner.AbstractRunner.run` raises.
         """
-        follow_kedro()
+        use_kedro_log_level()
         with _errors_of_kedro():
             return super().run(
                 pipeline, catalog, hook_manager, run_id, only_missing_outputs, policies=policies
@@ -61,7 +61,7 @@ class ThreadRunner(InSession, runner.ThreadRunner):
 
 
 class ParallelRunner(InSession, runner.ParallelRunner):
-    """`penstock.runner.ParallelRunner` for a Kedro project, whose workers enter the project."""
+    """`penstock.runner.ParallelRunner` for a Kedro project; worker processes load the project first."""
 
     def worker_setup(self) -> Callable[[], None] | None:
         """Each process enters the project."""
@@ -70,7 +70,7 @@ class ParallelRunner(InSession, runner.ParallelRunner):
 
 @contextlib.contextmanager
 def _errors_of_kedro() -> Iterator[None]:
-    """Errors of data as Kedro's own classes, which a project's hooks and callers know."""
+    """Raise errors of datasets as Kedro's own classes, which the hooks and callers of a project catch."""
     try:
         yield
     except errors.DatasetError as error:
