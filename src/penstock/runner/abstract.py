@@ -73,7 +73,7 @@ class AbstractRunner(ABC):
         progress: bool = False,
     ) -> None:
         self.is_async = checked_flag("is_async", is_async)
-        self.policies = checked_policies(policies)
+        self.policies = checked_policies(policies) if policies else {}
         self.progress = checked_flag("progress", progress)
 
     def __repr__(self) -> str:
@@ -120,7 +120,7 @@ class AbstractRunner(ABC):
             42
         """
         check_arguments(pipeline, catalog, hook_manager)
-        by_node = policies_by_node(pipeline.nodes, {**self.policies, **checked_policies(policies)})
+        by_node = self._policies_by_node(pipeline, policies)
         if only_missing_outputs:
             pipeline = only_missing(pipeline, catalog, self._log)
         return self._run(pipeline, catalog, hook_manager, run_id, by_node)
@@ -148,7 +148,7 @@ class AbstractRunner(ABC):
             ('0xff', ['encode'])
         """
         check_arguments(pipeline, catalog, hook_manager)
-        by_node = policies_by_node(pipeline.nodes, self.policies)
+        by_node = self._policies_by_node(pipeline)
         return self._run(missing_outputs(pipeline, catalog), catalog, hook_manager, run_id, by_node)
 
     def plan(self, pipeline: PipelineLike, catalog: CatalogLike, hook_manager: Any = None) -> Plan:
@@ -177,7 +177,8 @@ class AbstractRunner(ABC):
         """
         check_arguments(pipeline, catalog, hook_manager)
         plan = self._compile(pipeline, catalog, Hooks(hook_manager), None, self.backend())
-        return with_policies(plan, policies_by_node(pipeline.nodes, self.policies))
+        policies = self._policies_by_node(pipeline)
+        return with_policies(plan, policies) if policies else plan
 
     @abstractmethod
     def get(self, graph: Mapping[str, Any], keys: Sequence[str]) -> Sequence[Data]:
@@ -246,7 +247,9 @@ class AbstractRunner(ABC):
         if backend.leaves_process:
             check_can_be_sent(pipeline, catalog, hooks)
             release_output_caches(pipeline, catalog)
-        plan = with_policies(self._compile(pipeline, catalog, hooks, run_id, backend), policies)
+        plan = self._compile(pipeline, catalog, hooks, run_id, backend)
+        if policies:
+            plan = with_policies(plan, policies)
         self._log_start(plan)
         recorder.expect(plan)
         try:
@@ -266,6 +269,14 @@ class AbstractRunner(ABC):
             run_id=run_id,
             seconds=seconds,
         )
+
+    def _policies_by_node(
+        self, pipeline: PipelineLike, policies: Policies | None = None
+    ) -> Mapping[str, NodePolicy]:
+        """The policy of each node that has one: those of this run come before those of the runner."""
+        if not (self.policies or policies):
+            return {}
+        return policies_by_node(pipeline.nodes, {**self.policies, **checked_policies(policies)})
 
     def _bar(self, pipeline: PipelineLike, recorder: Recorder) -> contextlib.AbstractContextManager[None]:
         return progress_bar(pipeline, recorder) if self.progress else contextlib.nullcontext()
