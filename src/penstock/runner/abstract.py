@@ -134,7 +134,7 @@ class AbstractRunner(ABC):
     ) -> RunResult:
         """Run only what is needed to make those outputs of the pipeline that do not exist.
 
-        Data in a memory dataset exists. Arguments and errors are those of `run`.
+        Data in a memory dataset exists. Takes the arguments of `run`, and raises its errors.
 
         Returns:
             The dataset of each output that was made, by name.
@@ -273,7 +273,7 @@ class AbstractRunner(ABC):
     def _policies_by_node(
         self, pipeline: PipelineLike, policies: Policies | None = None
     ) -> Mapping[str, NodePolicy]:
-        """The policy of each node that has one: those of this run come before those of the runner."""
+        """The policy of each node that has one; policies of this run come before policies of the runner."""
         if not (self.policies or policies):
             return {}
         return policies_by_node(pipeline.nodes, {**self.policies, **checked_policies(policies)})

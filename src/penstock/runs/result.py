@@ -97,7 +97,7 @@ class RunResult(dict[str, Any]):
     def timetable(self) -> str:
         """Where the time went, as text to print: a line for each node in the order of their starts, and the total.
 
-        The seconds are those of `NodeRecord`: to load, to call, to save.
+        The columns are the seconds of `NodeRecord`: to load, to call, to save.
 
         Returns:
             Lines of equal columns, without a line end after the last one.
@@ -145,7 +145,7 @@ def put_outputs(plan: Plan, values: list[Deferred], catalog: CatalogLike) -> Non
 
     Args:
         plan: What has run.
-        values: Those of `plan.outputs`, in their order; more may follow.
+        values: The values of `plan.outputs`, in their order; more may follow.
         catalog: Has a dataset for each output.
     """
     for name, value in zip(plan.outputs, values, strict=False):

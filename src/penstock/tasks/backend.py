@@ -124,7 +124,7 @@ class LocalBackend:
 
 
 def send_unfinished_lines(backend: Backend, node: str = "") -> None:
-    """Send the unfinished lines that a node has printed, by default those of this thread's node."""
+    """Send the unfinished lines that a node has printed; by default the node of this thread."""
     channel, current = backend.channel(), CURRENT_NODE.get()
     if channel is not None:
         channel.finish(node or (current.name if current is not None else ""))
