@@ -31,7 +31,7 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_an_error_arrives_whole_from_another_process(error):
+def test_a_pickled_error_keeps_all_its_parts(error):
     sent = pickle.loads(pickle.dumps(error))
 
     assert type(sent) is type(error)

@@ -47,9 +47,9 @@ def test_json_carries_the_version_and_what_the_nodes_are():
 
 @given(pipelines())
 def test_json_names_every_node_with_its_datasets(whole):
-    told = json.loads(whole.to_json())["pipeline"]
+    described = json.loads(whole.to_json())["pipeline"]
 
-    assert [each["name"] for each in told] == names(whole)
-    assert [(each["inputs"], each["outputs"]) for each in told] == [
+    assert [each["name"] for each in described] == names(whole)
+    assert [(each["inputs"], each["outputs"]) for each in described] == [
         (node.inputs, node.outputs) for node in whole.nodes
     ]

@@ -34,7 +34,7 @@ def whole():
     )
 
 
-def told(part, name):
+def datasets_as_written(part, name):
     """The node's inputs, outputs and confirms as they are written."""
     made = next(node for node in part.nodes if node.name == name)
     return made._inputs, made._outputs, made._confirms
@@ -57,7 +57,7 @@ def test_a_namespace_renames_one_to_one_and_keeps_the_links(whole, namespace):
 
 
 @given(pipelines(), st.data())
-def test_a_one_to_one_mapping_can_be_taken_back(whole, data):
+def test_a_one_to_one_mapping_can_be_reversed(whole, data):
     free = sorted(name.partition("@")[0] for name in whole.inputs() if not name.startswith("param"))
     made = sorted({name.partition("@")[0] for name in whole.all_outputs()})
     inputs = {name: f"new_{name}" for name in free if data.draw(st.booleans())}
@@ -77,20 +77,20 @@ def test_a_one_to_one_mapping_can_be_taken_back(whole, data):
 # What names become.
 
 
-def test_a_namespace_goes_in_front_of_all_but_parameters_itself(whole):
+def test_a_namespace_is_the_prefix_of_all_names_except_parameters(whole):
     inside = pipeline(whole, namespace="ns")
 
-    assert told(inside, "ns.one") == (
+    assert datasets_as_written(inside, "ns.one") == (
         ["ns.raw", "params:ns.rate", "parameters"],
         "ns.clean@w",
         ["ns.raw", "ns.done"],
     )
-    assert told(inside, "ns.in.two") == (
+    assert datasets_as_written(inside, "ns.in.two") == (
         {"k": "ns.clean@r", "l": "params:ns.model.depth"},
         {"z": "ns.model"},
         "ns.model",
     )
-    assert told(inside, "ns.three") == ("ns.model", None, None)
+    assert datasets_as_written(inside, "ns.three") == ("ns.model", None, None)
     assert [node.namespace for node in inside.nodes] == ["ns", "ns.in", "ns"]
 
 
@@ -105,8 +105,8 @@ def test_datasets_can_stay_while_nodes_move_into_a_namespace(whole):
 def test_listed_names_are_kept_in_spite_of_a_namespace(whole, kept):
     inside = pipeline(whole, inputs=kept, namespace="ns")
 
-    assert told(inside, "ns.one")[0] == ["raw", "params:ns.rate", "parameters"]
-    assert told(inside, "ns.one")[2] == ["raw", "ns.done"]
+    assert datasets_as_written(inside, "ns.one")[0] == ["raw", "params:ns.rate", "parameters"]
+    assert datasets_as_written(inside, "ns.one")[2] == ["raw", "ns.done"]
 
 
 def test_a_base_name_is_mapped_in_all_its_formats(whole):
@@ -115,8 +115,8 @@ def test_a_base_name_is_mapped_in_all_its_formats(whole):
     assert mapped.datasets() >= {"tidy@w", "tidy@r"}
 
 
-def test_a_full_spelling_is_mapped_alone():
-    """An entry of the catalog is mapped, and the dataset falls into two."""
+def test_a_name_with_a_format_is_mapped_without_the_other_formats():
+    """One catalog entry is renamed, and the dataset becomes two datasets."""
     parts = pipeline([node(anything, "a@csv", "b", name="one"), node(anything, "a@table", "c", name="two")])
 
     mapped = pipeline(parts, inputs={"a@csv": "z@csv"}, namespace="ns")
@@ -124,7 +124,7 @@ def test_a_full_spelling_is_mapped_alone():
     assert mapped.inputs() == {"z@csv", "ns.a@table"}
 
 
-def test_the_full_spelling_goes_before_the_base_name():
+def test_a_name_with_a_format_has_precedence_over_the_base_name():
     parts = pipeline([node(anything, "a@csv", "b", name="one"), node(anything, "a@table", "c", name="two")])
 
     mapped = pipeline(parts, inputs={"a@csv": "y@csv", "a": "z"})
@@ -139,13 +139,13 @@ def test_the_full_spelling_goes_before_the_base_name():
 def test_the_prefix_of_parameters_may_be_left_out(whole, mapping):
     mapped = pipeline(whole, parameters=mapping, namespace="ns")
 
-    assert told(mapped, "ns.one")[0] == ["ns.raw", "params:speed", "parameters"]
+    assert datasets_as_written(mapped, "ns.one")[0] == ["ns.raw", "params:speed", "parameters"]
 
 
 def test_all_parameters_together_are_never_renamed(whole):
     mapped = pipeline(whole, parameters={"parameters": "others", "rate": "speed"}, namespace="ns")
 
-    assert told(mapped, "ns.one")[0] == ["ns.raw", "params:speed", "parameters"]
+    assert datasets_as_written(mapped, "ns.one")[0] == ["ns.raw", "params:speed", "parameters"]
 
 
 def test_intermediate_datasets_may_stand_among_outputs(whole):
@@ -159,7 +159,7 @@ def test_namespaces_are_nested_from_the_inside_out():
 
     outer = pipeline([inner], namespace="out")
 
-    assert told(outer, "out.in.n") == ("out.a", "out.in.b", None)
+    assert datasets_as_written(outer, "out.in.n") == ("out.a", "out.in.b", None)
 
 
 def test_the_source_is_not_changed_and_the_rest_of_a_node_is_kept():
@@ -195,7 +195,7 @@ def test_an_automatic_name_follows_the_new_datasets():
 # What does not fit.
 
 
-def test_unknown_names_are_told_sorted_with_close_ones_and_no_others(whole):
+def test_unknown_names_are_reported_sorted_with_similar_names_and_no_others(whole):
     with pytest.raises(PipelineError) as raised:
         pipeline(whole, inputs={"raww": "x"}, outputs="mdel", parameters={"zzz": "y"})
 
@@ -227,12 +227,12 @@ def test_what_is_only_confirmed_is_unknown(whole):
         ({"outputs": "params:rate"}, "'params:rate'"),
     ],
 )
-def test_names_under_the_wrong_argument_are_told(whole, arguments, problem):
+def test_names_under_the_wrong_argument_are_reported(whole, arguments, problem):
     with pytest.raises(PipelineError, match=problem):
         pipeline(whole, **arguments)
 
 
-def test_two_datasets_that_become_one_are_refused_where_that_makes_no_pipeline():
+def test_two_datasets_cannot_be_mapped_to_one_name_where_that_makes_no_pipeline():
     nodes = [node(anything, "a", ["b", "c"], name="one"), node(anything, "b", "d", name="two")]
 
     with pytest.raises(OutputNotUniqueError, match="'one', 'two'"):

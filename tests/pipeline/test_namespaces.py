@@ -29,7 +29,7 @@ def warned(nodes):
     return [str(warning.message) for warning in caught]
 
 
-# Left and entered again.
+# Interrupted namespaces.
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def warned(nodes):
         ["ab", "a", "abc"],
     ],
 )
-def test_a_namespace_that_is_not_left_is_fine(namespaces):
+def test_a_namespace_without_interruption_gives_no_warning(namespaces):
     assert warned(row(*namespaces)) == []
 
 
@@ -59,27 +59,27 @@ def test_a_namespace_that_is_not_left_is_fine(namespaces):
         (["a.b", "c", "a.b"], "'a'", "['c.n1']"),
     ],
 )
-def test_a_namespace_that_is_left_and_entered_again_is_told_with_what_is_between(
-    namespaces, interrupted, between
-):
+def test_a_namespace_that_is_interrupted_is_reported_with_the_nodes_between(namespaces, interrupted, between):
     (text,) = warned(row(*namespaces))
 
-    assert f"namespace {interrupted}" in text
+    assert f"namespace {interrupted} is interrupted" in text
     assert between in text
 
 
-def test_every_point_of_entering_again_is_told():
+def test_each_link_that_enters_a_namespace_again_is_reported():
     texts = warned([*row("a", None, "a", None, "a"), node(anything, "d2", "e", name="side", namespace="a")])
 
     assert len(texts) == 3
-    assert sorted(text.partition("with the nodes ")[2].split(" between")[0] for text in texts) == [
+    assert sorted(
+        text.partition("depends on the nodes ")[2].split(" outside of it")[0] for text in texts
+    ) == [
         "['n1']",
         "['n1']",
         "['n3']",
     ]
 
 
-def test_parallel_branches_are_fine():
+def test_parallel_branches_give_no_warning():
     branches = [
         node(anything, "d1", "e", name="aside"),
         node(anything, "d1", "f", name="back", namespace="b"),
@@ -97,16 +97,16 @@ def test_the_warnings_are_those_that_a_walk_over_all_paths_finds(whole, data):
     def around(each):
         return set(each.namespace_prefixes)
 
-    def behind(each):
+    def upstream(each):
         parents = placed.node_dependencies[each]
-        return {each}.union(*(behind(parent) for parent in parents))
+        return {each}.union(*(upstream(parent) for parent in parents))
 
     links = [(parent, child) for child, parents in placed.node_dependencies.items() for parent in parents]
     expected = [
         (parent, child)
         for parent, child in links
         if any(
-            space not in around(parent) and any(space in around(old) for old in behind(parent))
+            space not in around(parent) and any(space in around(old) for old in upstream(parent))
             for space in around(child)
         )
     ]

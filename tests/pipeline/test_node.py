@@ -44,7 +44,7 @@ class Scaler:
     ("written", "flat"),
     [(None, []), ("a", ["a"]), (["a", "b"], ["a", "b"]), ({"left": "a", "right": "b"}, ["a", "b"])],
 )
-def test_inputs_are_told_as_a_list_whatever_their_form(written, flat):
+def test_inputs_are_a_list_for_each_form(written, flat):
     made = node(anything, written, "out")
 
     assert made.inputs == flat
@@ -54,13 +54,13 @@ def test_inputs_are_told_as_a_list_whatever_their_form(written, flat):
     ("written", "flat"),
     [(None, []), ("a", ["a"]), (["b", "a"], ["b", "a"]), ({"x": "b", "y": "a"}, ["b", "a"])],
 )
-def test_outputs_are_told_as_a_list_in_the_given_order(written, flat):
+def test_outputs_are_a_list_in_the_given_order(written, flat):
     made = node(anything, "in", written)
 
     assert made.outputs == flat
 
 
-def test_dict_inputs_are_told_in_the_order_in_which_the_function_takes_them():
+def test_dict_inputs_are_listed_in_the_order_of_the_functions_parameters():
     made = node(lambda left, *, low, high: (left, low, high), {"high": "H", "left": "L", "low": "W"}, "out")
 
     assert made.inputs == ["L", "W", "H"]
@@ -94,7 +94,7 @@ def test_changing_the_given_lists_afterwards_does_not_change_the_node():
         ((double, "a@x@y", "b"), "'a@x@y'"),
     ],
 )
-def test_a_node_that_cannot_be_is_refused_with_its_culprits(arguments, culprit):
+def test_an_invalid_node_is_refused_with_its_culprits(arguments, culprit):
     with pytest.raises(InvalidNodeError) as raised:
         node(*arguments)
 
@@ -141,7 +141,7 @@ def test_an_automatic_name_is_the_functions_name_with_eight_hex_digits():
     assert int(digits, 16) >= 0
 
 
-def test_an_automatic_name_tells_functions_and_datasets_apart():
+def test_automatic_names_differ_by_function_and_datasets():
     nodes = [node(double, "a", "b"), node(add, "a", "b"), node(double, "c", "b"), node(double, "a", "c")]
 
     assert len({made.name for made in nodes}) == len(nodes)
@@ -151,12 +151,12 @@ def test_an_automatic_name_is_the_same_in_every_process():
     """A resumed run, a worker and a log from yesterday speak of the same node."""
     script = "from penstock.pipeline import node; from json import dumps; print(node(dumps, 'a', 'b').name)"
 
-    told = {
+    printed = {
         subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
         for _ in range(2)
     }
 
-    assert len(told) == 1
+    assert len(printed) == 1
 
 
 def test_a_partial_is_named_after_what_it_is_made_of():
@@ -187,7 +187,7 @@ def test_the_short_name_has_no_namespace_or_is_the_function_in_words():
     assert node(lambda x: x, "a", "b").short_name == "<Lambda>"
 
 
-def test_a_namespace_stands_in_front_of_the_name_and_has_prefixes():
+def test_a_namespace_is_the_prefix_of_the_name_and_has_prefixes():
     made = node(double, "a", "b", name="n", namespace="one.two.three")
 
     assert made.name == "one.two.three.n"
@@ -196,10 +196,10 @@ def test_a_namespace_stands_in_front_of_the_name_and_has_prefixes():
 
 
 @pytest.mark.parametrize(
-    ("given_confirms", "told"), [(None, []), ("a", ["a"]), (["a", "c"], ["a", "c"]), ({"a"}, ["a"])]
+    ("given_confirms", "listed"), [(None, []), ("a", ["a"]), (["a", "c"], ["a", "c"]), ({"a"}, ["a"])]
 )
-def test_confirms_are_told_as_a_list(given_confirms, told):
-    assert node(double, "a", "b", confirms=given_confirms).confirms == told
+def test_confirms_are_a_list(given_confirms, listed):
+    assert node(double, "a", "b", confirms=given_confirms).confirms == listed
 
 
 def test_tagging_makes_another_node_with_all_tags():
@@ -212,7 +212,7 @@ def test_tagging_makes_another_node_with_all_tags():
     assert tagged == made
 
 
-def test_changing_the_tags_that_a_node_tells_does_not_change_the_node():
+def test_changing_the_returned_tags_does_not_change_the_node():
     made = node(double, "a", "b", tags="old")
 
     made.tags.add("new")
@@ -220,17 +220,17 @@ def test_changing_the_tags_that_a_node_tells_does_not_change_the_node():
     assert made.tags == {"old"}
 
 
-def test_a_dot_that_looks_like_another_namespace_is_told_once_for_a_process():
+def test_a_dot_that_looks_like_another_namespace_gives_one_warning_for_each_process():
     script = """
 import warnings
 from penstock.pipeline import node
-with warnings.catch_warnings(record=True) as told:
+with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     node(lambda x: x, "params:model.rate", "here.b", namespace="here.inner")
-    assert not told
+    assert not caught
     node(lambda x: x, "there.a", "b", namespace="here")
     node(lambda x: x, "elsewhere.a", "b")
-print(len(told), told[0].category.__name__, told[0].message)
+print(len(caught), caught[0].category.__name__, caught[0].message)
 """
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
 
@@ -260,7 +260,7 @@ def test_the_text_of_a_nameless_partial_asks_for_a_name():
         assert made.short_name == "<Partial>"
 
 
-def test_a_partial_with_a_name_is_told_by_it():
+def test_a_partial_with_a_name_is_shown_by_it():
     named = functools.update_wrapper(functools.partial(add, right=2), add)
 
     assert str(node(named, "a", "b")) == "add([a]) -> [b]"
@@ -347,7 +347,7 @@ def test_inputs_that_are_no_dict_are_refused():
 
 
 @pytest.mark.parametrize("result", [1, 0])
-def test_a_result_without_an_output_is_told(result):
+def test_a_result_without_an_output_gives_a_warning(result):
     made = node(double, "a", None, name="lost")
 
     with pytest.warns(UserWarning, match=r"'lost'.*'int'"):
@@ -445,7 +445,7 @@ def two(a, b, *rest):
     ],
     ids=repr,
 )
-def test_a_node_arrives_whole_in_another_process(made):
+def test_a_pickled_node_keeps_all_its_parts(made):
     """It travels without what can be derived, and every part of it has to be there again."""
     arrived = cloudpickle.loads(cloudpickle.dumps(made))
 

@@ -9,12 +9,12 @@ from penstock.errors import NodeDataError
 from penstock.pipeline import node
 
 
-def given_back(value):
+def identity(value):
     return value
 
 
 @pytest.mark.parametrize(
-    ("outputs", "result", "told"),
+    ("outputs", "result", "by_dataset"),
     [
         ("a", None, {"a": None}),
         (["a", "b"], [1, 2], {"a": 1, "b": 2}),
@@ -23,8 +23,8 @@ def given_back(value):
         ([], [], {}),
     ],
 )
-def test_results_are_taken_apart_by_the_declared_outputs(outputs, result, told):
-    assert node(given_back, "in", outputs).run({"in": result}) == told
+def test_results_are_taken_apart_by_the_declared_outputs(outputs, result, by_dataset):
+    assert node(identity, "in", outputs).run({"in": result}) == by_dataset
 
 
 @pytest.mark.parametrize(
@@ -40,13 +40,13 @@ def test_results_are_taken_apart_by_the_declared_outputs(outputs, result, told):
         ({"x": "a", "y": "b"}, {"x": 1}, "['x', 'y']", "['x']"),
     ],
 )
-def test_a_result_that_is_not_what_is_declared_is_told_with_both_sides(outputs, result, expected, got):
+def test_a_result_that_does_not_match_the_outputs_is_reported_with_both_sides(outputs, result, expected, got):
     with pytest.raises(NodeDataError) as raised:
-        node(given_back, "in", outputs, name="odd").run({"in": result})
+        node(identity, "in", outputs, name="odd").run({"in": result})
 
     assert isinstance(raised.value, ValueError)
-    for told in ("odd", expected, got):
-        assert told in str(raised.value)
+    for part in ("odd", expected, got):
+        assert part in str(raised.value)
 
 
 def pairs(count):
@@ -83,7 +83,7 @@ def test_a_single_output_gets_the_generator_itself():
     assert list(outputs["all"]) == [[0, 0], [1, -1]]
 
 
-def test_a_generator_behind_a_partial_or_a_wrapper_is_one():
+def test_a_generator_function_may_be_wrapped_or_partial():
     @functools.wraps(pairs)
     def wrapper(*args):
         return pairs(*args)
@@ -96,12 +96,12 @@ def test_a_generator_behind_a_partial_or_a_wrapper_is_one():
 
 
 @pytest.mark.parametrize("outputs", [["a"], ["a", "b", "c"], {"x": "a", "y": "b"}])
-def test_the_first_item_is_looked_at_before_anything_is_saved(outputs):
+def test_the_first_item_is_checked_before_anything_is_saved(outputs):
     with pytest.raises(NodeDataError, match="yielded"):
         node(pairs, "count", outputs).run({"count": 2})
 
 
-def test_an_item_of_another_shape_later_on_is_told_when_it_is_read():
+def test_a_later_item_of_another_shape_is_reported_when_it_is_read():
     def growing():
         yield [1, 2]
         yield [1, 2, 3]
@@ -113,7 +113,7 @@ def test_an_item_of_another_shape_later_on_is_told_when_it_is_read():
         next(outputs["a"])
 
 
-def test_a_generator_that_yields_nothing_is_told():
+def test_a_generator_that_yields_nothing_is_reported():
     with pytest.raises(NodeDataError, match="yielded nothing"):
         node(pairs, "count", ["a", "b"]).run({"count": 0})
 

@@ -97,7 +97,7 @@ def test_nodes_are_chosen_by_their_full_names(whole):
 
 
 @pytest.mark.parametrize("method", ["only_nodes", "from_nodes", "to_nodes"])
-def test_unknown_nodes_are_told_sorted_with_the_full_names_that_may_be_meant(whole, method):
+def test_unknown_nodes_are_reported_sorted_with_similar_full_names(whole, method):
     with pytest.raises(SelectionError) as raised:
         getattr(whole, method)("zz", "y.clean", "report", "one", "aa")
 
@@ -108,7 +108,7 @@ def test_unknown_nodes_are_told_sorted_with_the_full_names_that_may_be_meant(who
     assert "'k.l.one', 'x.y.clean'" in str(raised.value)
 
 
-def test_any_tag_chooses_and_an_unknown_one_does_not(whole):
+def test_any_tag_selects_and_an_unknown_one_selects_nothing(whole):
     assert names(whole.only_nodes_with_tags("red")) == ["report", "x.y.clean"]
     assert names(whole.only_nodes_with_tags("blue", "nope")) == ["report"]
     assert names(whole.only_nodes_with_tags()) == []
@@ -132,7 +132,7 @@ def test_namespaces_choose_by_whole_path_segments(whole, namespaces, chosen):
     assert names(whole.only_nodes_with_namespaces(namespaces)) == chosen
 
 
-def test_namespaces_without_nodes_are_told(whole):
+def test_namespaces_without_nodes_are_reported(whole):
     with pytest.raises(SelectionError, match="'report', 'zz'"):
         whole.only_nodes_with_namespaces(["zz", "x", "report"])
 
@@ -162,7 +162,7 @@ def test_a_bare_name_means_all_formats_and_a_format_only_itself(whole, method, d
 @pytest.mark.parametrize(
     "method", ["only_nodes_with_inputs", "only_nodes_with_outputs", "from_inputs", "to_outputs"]
 )
-def test_unknown_datasets_are_told_sorted(whole, method):
+def test_unknown_datasets_are_reported_sorted(whole, method):
     with pytest.raises(SelectionError, match="'f@nope', 'zz'"):
         getattr(whole, method)("zz", "a", "f@nope")
 
@@ -188,12 +188,12 @@ def test_every_argument_of_a_filter_chooses_from_the_whole_pipeline(whole):
     ]
 
 
-def test_one_name_may_stand_alone_in_a_filter(whole):
+def test_a_filter_accepts_one_name_without_a_list(whole):
     assert names(whole.filter(tags="blue", node_names="report")) == ["report"]
 
 
 @pytest.mark.parametrize("wanted", [{"tags": ["nope"]}, {"from_nodes": ["report"], "to_nodes": ["k.load"]}])
-def test_a_filter_that_leaves_nothing_is_told(whole, wanted):
+def test_a_filter_that_leaves_no_node_is_an_error(whole, wanted):
     with pytest.raises(SelectionError, match="no nodes after"):
         whole.filter(**wanted)
     with pytest.raises(SelectionError, match="no nodes after"):

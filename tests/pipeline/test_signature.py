@@ -15,13 +15,13 @@ def two(first, second):
     return first, second
 
 
-def test_inputs_that_the_function_does_not_take_are_told_with_the_functions_parameters():
+def test_inputs_that_the_function_does_not_take_are_reported_with_its_parameters():
     with pytest.raises(SignatureError) as raised:
         node(two, ["a", "b", "c"], "out")
 
     assert isinstance(raised.value, TypeError)
-    for told in ("'two'", "['first', 'second']", "['a', 'b', 'c']"):
-        assert told in str(raised.value)
+    for part in ("'two'", "['first', 'second']", "['a', 'b', 'c']"):
+        assert part in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_partial_takes_its_remaining_parameters():
 
 
 @pytest.mark.parametrize("written_in_c", [len, max, dict, int])
-def test_what_is_written_in_c_is_not_checked(written_in_c):
+def test_functions_without_a_signature_are_not_checked(written_in_c):
     assert node(written_in_c, ["a", "b", "c"], "out")
 
 
@@ -79,7 +79,7 @@ def test_a_positional_only_parameter_cannot_be_given_by_name():
         node(lambda x, /: x, {"x": "a"}, "out")
 
 
-def test_what_is_remembered_of_a_function_does_not_keep_it_alive():
+def test_the_cache_of_signatures_does_not_keep_a_function_alive():
     """A notebook makes functions again and again."""
 
     def passing(x):

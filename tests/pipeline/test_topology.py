@@ -40,7 +40,7 @@ def test_the_parents_of_a_node_are_those_that_produce_its_inputs(whole):
         }
 
 
-def test_a_cycle_is_told_as_a_path_with_arrows():
+def test_a_cycle_is_shown_as_a_path_with_arrows():
     nodes = [
         node(anything, ["a", "x"], "b", name="one"),
         node(anything, "b", "c@csv", name="two"),
@@ -84,7 +84,7 @@ def test_ordering_takes_time_in_proportion_to_the_nodes():
     assert seconds_to_order(20_000) < 10 * 8 * small
 
 
-def test_a_long_chain_can_be_selected_from_renamed_and_told():
+def test_a_long_chain_can_be_selected_from_renamed_and_described():
     whole = pipeline(chain(10_000))
 
     assert len(whole.from_nodes("n1").nodes) == 9_999

@@ -1,4 +1,8 @@
-"""What to run: nodes, and pipelines made of them. Nothing here knows data or Dask."""
+"""Nodes, and pipelines made of them: what to run.
+
+This package checks, orders, selects and renames nodes. It does not load or save data (`penstock.io`), and it does not run
+pipelines or use Dask (`penstock.runner`). Users import `node` and `pipeline` from here.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,18 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from penstock.pipeline.constructors import node, pipeline
 from penstock.pipeline.namespaces import GroupedNodes
-from penstock.pipeline.node import Node, node
-from penstock.pipeline.pipeline import Pipeline, pipeline
+from penstock.pipeline.node import Node
+from penstock.pipeline.pipeline import Pipeline
 
 __all__ = ["GroupedNodes", "Node", "Pipeline", "node", "pipeline"]
 
 
-class _Callable(ModuleType):
+class _CallablePackage(ModuleType):
     def __call__(self, *args: Any, **kwargs: Any) -> Pipeline:
         return pipeline(*args, **kwargs)
 
 
-# `penstock.pipeline` is this package and, like every public name, a function: `from penstock import node, pipeline` works.
-sys.modules[__name__].__class__ = _Callable
+# `penstock.pipeline` is this package, and can be called like the function: `from penstock import node, pipeline` works.
+sys.modules[__name__].__class__ = _CallablePackage

@@ -1,4 +1,4 @@
-"""What nodes have to fulfil together to be a pipeline."""
+"""Checks of nodes that are to form a pipeline: unique names, one producer for each dataset."""
 
 from __future__ import annotations
 
@@ -15,56 +15,56 @@ if TYPE_CHECKING:
 
 
 def check_names(sources: list[tuple[str, list[Node]]]) -> None:
-    """Refuse two nodes of one name.
+    """Refuse two nodes with one name.
 
     Args:
-        sources: Where nodes come from, in words, with the nodes.
+        sources: For each source of nodes its description and its nodes.
 
     Raises:
-        InvalidPipelineError: Some names stand there more than once; it says in which sources.
+        InvalidPipelineError: Some names appear more than once; the error names the sources.
     """
     count = Counter(node.name for _, nodes in sources for node in nodes)
     if len(count) == sum(count.values()):
         return
-    places = defaultdict(list)
+    sources_by_name = defaultdict(list)
     for source, nodes in sources:
         for node in nodes:
             if count[node.name] > 1:
-                places[node.name].append(source)
-    told = [f"{name} ({' and '.join(where)})" for name, where in sorted(places.items())]
-    advice = "Give each node a name of its own, or list what you listed twice once"
-    raise InvalidPipelineError("node names must be unique, these appear more than once", told, advice)
+                sources_by_name[node.name].append(source)
+    repeated = [f"{name} ({' and '.join(found)})" for name, found in sorted(sources_by_name.items())]
+    advice = "Rename the nodes, or list each node once"
+    raise InvalidPipelineError("node names must be unique, these appear more than once", repeated, advice)
 
 
 def check_datasets(nodes: Iterable[Node]) -> None:
-    """Refuse datasets that two nodes produce or confirm, or that are used with and without a format.
+    """Refuse datasets that two nodes produce or confirm, or that are used both with a format and without one.
 
     Raises:
-        InvalidPipelineError: A name is used bare and as `name@format`.
+        InvalidPipelineError: A dataset is used both as `name` and as `name@format`.
         OutputNotUniqueError: A dataset has two producers.
         ConfirmNotUniqueError: A dataset is confirmed twice.
     """
     nodes = list(nodes)
-    spelled = set(chain.from_iterable(chain(node._input_names, node._output_names) for node in nodes))
-    both = used_both_ways(spelled)
+    both = used_both_ways(set(chain.from_iterable(chain(node.inputs, node.outputs) for node in nodes)))
     if both:
-        problem = f"datasets that are used with {SEPARATOR!r} and a format, and without one"
-        raise InvalidPipelineError(problem, both, "Give every use a format, or none")
-    produced = _claimed_twice(nodes, lambda node: node._output_bases)
+        problem = f"datasets are used both with {SEPARATOR!r} and a format and without one"
+        raise InvalidPipelineError(problem, both, "Add a format to every use, or to none")
+    produced = _listed_twice(nodes, lambda node: node.output_bases)
     if produced:
         raise OutputNotUniqueError(produced)
-    confirmed = _claimed_twice(nodes, lambda node: base_names(node.confirms))
+    confirmed = _listed_twice(nodes, lambda node: base_names(node.confirms))
     if confirmed:
         raise ConfirmNotUniqueError(confirmed)
 
 
-def _claimed_twice(nodes: list[Node], claims: Callable[[Node], tuple[str, ...]]) -> dict[str, list[str]]:
-    count = Counter(chain.from_iterable(map(claims, nodes)))
+def _listed_twice(nodes: list[Node], datasets_of: Callable[[Node], tuple[str, ...]]) -> dict[str, list[str]]:
+    """The datasets that several nodes list, or one node twice, with the names of the nodes."""
+    count = Counter(chain.from_iterable(map(datasets_of, nodes)))
     if len(count) == count.total():
         return {}
     nodes_by_dataset: dict[str, list[str]] = {}
     for node in nodes:
-        for name in claims(node):
+        for name in datasets_of(node):
             if count[name] > 1:
                 nodes_by_dataset.setdefault(name, []).append(node.name)
     return dict(sorted(nodes_by_dataset.items()))

@@ -1,8 +1,10 @@
-"""The forms in which a node's datasets are written: `None`, a name, a list of names, a mapping to names."""
+"""The four forms in which a node's datasets are written (`None`, a name, a list, a mapping), and checks of names."""
 
 from __future__ import annotations
 
+import re
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
@@ -11,7 +13,12 @@ from penstock.pipeline.transcoding import SEPARATOR, ambiguous, base_names
 
 Names: TypeAlias = "str | list[str] | dict[str, str] | None"
 
+_WORD = re.compile(r"[\w.-]+")
+
 _HOW = "Write node(function, inputs, outputs), each side None, a name, a list of names or a dict of names"
+
+# The first dataset with a misleading dot: one warning for each process is enough.
+_warned_of: list[str] = []
 
 
 def flat(names: Names) -> tuple[str, ...]:
@@ -33,9 +40,9 @@ def mapped(names: Names, rename: Callable[[str], str]) -> Names:
 
 
 def sort_key(names: Names) -> tuple[Any, ...]:
-    """A key that is equal for equal forms: the order of a list counts, that of a mapping does not.
+    """A key that is equal for equal forms: a list depends on its order, a mapping does not.
 
-    Keys of all forms can be compared with each other, so that nodes of one name have an order.
+    The keys of all forms can be compared with each other, so that nodes with the same name have an order.
     """
     if isinstance(names, str):
         return 1, names
@@ -44,47 +51,83 @@ def sort_key(names: Names) -> tuple[Any, ...]:
     return (0,) if names is None else (2, names)
 
 
-def copied(side: str, names: Any, node: Callable[[], str]) -> Names:
-    """The names, safe from what the caller does to the list or mapping afterwards.
+def checked_form(field: str, names: Any, node: Callable[[], str]) -> Names:
+    """A copy of the names, which later changes of the caller's list or mapping do not reach.
 
-    Equal names are one object, which is compared faster, and travels once in a graph.
+    Equal names become one object, which is faster to compare, and is pickled once for a graph.
+
+    Args:
+        field: The argument that holds the names, for the error.
+        names: What the user passed.
+        node: Describes the node, for the error.
 
     Raises:
-        InvalidNodeError: The names are written in no form that a node takes.
+        InvalidNodeError: The names have none of the four forms.
     """
     if names is None or isinstance(names, str):
         return mapped(names, interned)
     if not isinstance(names, (list, dict)):
-        raise InvalidNodeError(
-            node(), f"the {side} are not a form that a node takes but a", [type(names).__name__], _HOW
-        )
+        problem = f"{field} must be None, a name, a list or a dict, but the type is"
+        raise InvalidNodeError(node(), problem, [type(names).__name__], _HOW)
     written: Iterable[Any] = flat(names)
     wrong = [repr(name) for name in written if not isinstance(name, str)]
     if wrong:
-        raise InvalidNodeError(node(), f"some {side} are not strings", wrong, _HOW)
+        raise InvalidNodeError(node(), f"{field} must be strings, which these are not", wrong, _HOW)
     return mapped(names, interned)
 
 
 def interned(name: str) -> str:
-    """The one object that stands for all equal names; a string of a class of its own stays what it is."""
+    """The one object that represents all equal names; an instance of a subclass of `str` stays as it is."""
     return sys.intern(name) if type(name) is str else name
 
 
-def check_datasets(inputs: tuple[str, ...], outputs: tuple[str, ...], node: Callable[[], str]) -> None:
-    """Refuse datasets that cannot be those of one node.
+def checked_words(field: str, words: str | Iterable[Any] | None, node: Callable[[], str]) -> frozenset[str]:
+    """The tags, or the name, as a set.
+
+    Args:
+        field: "tag" or "name", for the error.
+        words: One word or several.
+        node: Describes the node, for the error.
 
     Raises:
-        InvalidNodeError: There are none, one is produced twice, fed back into the node, or spelled with two formats.
+        InvalidNodeError: Some are not strings, or have other characters than letters, digits, `_`, `-` and `.`.
+    """
+    found = frozenset([words] if isinstance(words, str) else words or ())
+    wrong = [word for word in found if not isinstance(word, str) or not _WORD.fullmatch(word)]
+    if wrong:
+        advice = "Use only letters, digits, '_', '-' and '.'"
+        raise InvalidNodeError(node(), f"not a valid {field}", sorted(map(str, wrong)), advice)
+    return found
+
+
+def check_datasets(inputs: tuple[str, ...], outputs: tuple[str, ...], node: Callable[[], str]) -> None:
+    """Refuse datasets that do not make a node.
+
+    Raises:
+        InvalidNodeError: There are none, an output appears twice, an output is an input, or a name has two formats.
     """
     if not any(inputs) and not any(outputs):
         raise InvalidNodeError(node(), "it has neither inputs nor outputs", (), _HOW)
     if len(set(outputs)) < len(outputs):
         twice = sorted({name for name in outputs if outputs.count(name) > 1})
-        raise InvalidNodeError(node(), "it produces the same output twice", twice, "Name each output once")
+        raise InvalidNodeError(node(), "outputs appear more than once", twice, "Name each output once")
     odd = ambiguous((*inputs, *outputs))
     if odd:
-        raise InvalidNodeError(node(), f"more than one {SEPARATOR!r} in", odd, "Write name@format")
+        raise InvalidNodeError(node(), f"names have more than one {SEPARATOR!r}", odd, "Write name@format")
     both = set(base_names(inputs)).intersection(base_names(outputs))
     if both:
-        advice = "Give the output a name of its own: a format does not make it another dataset"
-        raise InvalidNodeError(node(), "these are its inputs and its outputs", sorted(both), advice)
+        advice = "Rename the output: another format of an input is still the same dataset"
+        raise InvalidNodeError(node(), "datasets are both inputs and outputs", sorted(both), advice)
+
+
+def warn_of_misleading_dot(datasets: Iterable[str], namespace: str | None) -> None:
+    """Warn, once for each process, of a dataset that looks as if it belonged to another namespace than its node."""
+    if _warned_of:
+        return
+    top = namespace.split(".")[0] if namespace else None
+    for name in datasets:
+        if "." in name and not name.startswith("params:") and name.split(".")[0] != top:
+            _warned_of.append(name)
+            text = f"the dataset {name!r} has a '.', which marks a namespace, but its node is not in that namespace"
+            warnings.warn(f"{text}. Rename the dataset (this warning comes once)", UserWarning, stacklevel=5)
+            return

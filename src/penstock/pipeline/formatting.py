@@ -1,4 +1,4 @@
-"""A pipeline as text for people and for programs."""
+"""A pipeline as text: for people, and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def description(pipeline: PipelineLike, *, names_only: bool) -> str:
 
 
 def as_json(pipeline: PipelineLike) -> str:
-    """The nodes in the order in which they run; the keys are those that Kedro's tools read."""
+    """The nodes in the order in which they run, under the keys that Kedro's tools read."""
     nodes = [
         {"name": node.name, "inputs": node.inputs, "outputs": node.outputs, "tags": sorted(node.tags)}
         for node in pipeline.nodes

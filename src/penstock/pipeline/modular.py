@@ -1,4 +1,4 @@
-"""The same nodes for another use: datasets mapped to other names, and put into a namespace."""
+"""Using the same nodes again: with other names for their datasets, and inside a namespace."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from penstock.pipeline.transcoding import base_name, split
 if TYPE_CHECKING:
     from penstock.pipeline.node import Node
 
-Mapped: TypeAlias = "str | Iterable[str] | Mapping[str, str] | None"
-"""New names by old ones; a name, or several, that are not in a mapping stay as they are."""
+NewNames: TypeAlias = "str | Iterable[str] | Mapping[str, str] | None"
+"""A mapping of old names to new ones. One name, or several, without a mapping: these names stay as they are."""
 
 PARAMETERS = "parameters"
 PREFIX = "params:"
@@ -22,19 +22,19 @@ PREFIX = "params:"
 
 @dataclass(frozen=True)
 class Renaming:
-    """What the names of datasets become.
+    """The rules by which datasets and nodes get new names.
 
     Args:
         inputs: New names for free inputs.
         outputs: New names for datasets that the pipeline produces.
         parameters: New names for parameters, with or without `params:`.
-        namespace: The prefix of nodes, and of what has no new name.
-        prefix_datasets: Whether datasets and parameters get the prefix, too.
+        namespace: The prefix of nodes, and of datasets and parameters without a new name.
+        prefix_datasets: Whether datasets and parameters get the prefix.
     """
 
-    inputs: Mapped = None
-    outputs: Mapped = None
-    parameters: Mapped = None
+    inputs: NewNames = None
+    outputs: NewNames = None
+    parameters: NewNames = None
     namespace: str | None = None
     prefix_datasets: bool = True
     mapping: dict[str, str] = field(init=False)
@@ -42,7 +42,7 @@ class Renaming:
     def __post_init__(self) -> None:
         named = {**_mapping(self.inputs), **_mapping(self.outputs)}
         parameters = {_parameter(old): _parameter(new) for old, new in _mapping(self.parameters).items()}
-        # All parameters together have one name everywhere.
+        # `parameters` stands for all parameters, in every namespace.
         parameters.pop(PARAMETERS, None)
         object.__setattr__(self, "mapping", {**named, **parameters})
 
@@ -54,13 +54,13 @@ class Renaming:
         """The renamed nodes.
 
         Raises:
-            PipelineError: A mapped name is not among the datasets of these nodes, or stands under the wrong argument.
+            PipelineError: A mapped name is not among the datasets of these nodes, or is listed under the wrong argument.
         """
         self._check(nodes)
-        return [node._renamed(self.new_name, self._inside(node.namespace)) for node in nodes]
+        return [node.renamed(self.new_name, self._nested(node.namespace)) for node in nodes]
 
     def new_name(self, name: str) -> str:
-        """What a dataset is called afterwards; the first rule that fits wins."""
+        """The new name of a dataset; the first rule that fits decides."""
         if name in self.mapping:
             return self.mapping[name]
         if name == PARAMETERS:
@@ -74,35 +74,35 @@ class Renaming:
             return f"{PREFIX}{self.namespace}.{name.removeprefix(PREFIX)}"
         return f"{self.namespace}.{name}"
 
-    def _inside(self, namespace: str | None) -> str | None:
+    def _nested(self, namespace: str | None) -> str | None:
         return ".".join(filter(None, (self.namespace, namespace))) or None
 
     def _check(self, nodes: list[Node]) -> None:
         taken = {name for node in nodes for name in node.inputs}
-        given = {name for node in nodes for name in node.outputs}
-        _check_known(self.mapping, taken | given)
-        produced = set(map(base_name, given))
-        _refuse(
+        outputs = {name for node in nodes for name in node.outputs}
+        _check_known(self.mapping, taken | outputs)
+        produced = set(map(base_name, outputs))
+        _refuse_if(
             _mapping(self.inputs),
             lambda name: name == PARAMETERS or name.startswith(PREFIX),
-            "parameters are listed under inputs",
+            "inputs list parameters",
             "List them under parameters",
         )
-        _refuse(
+        _refuse_if(
             _mapping(self.inputs),
             lambda name: base_name(name) in produced,
-            "inputs that a node of the pipeline produces",
+            "inputs list datasets that a node of the pipeline produces",
             "List them under outputs",
         )
-        _refuse(
+        _refuse_if(
             _mapping(self.outputs),
             lambda name: base_name(name) not in produced,
-            "outputs that no node of the pipeline produces",
+            "outputs list datasets that no node of the pipeline produces",
             "List free inputs under inputs, and parameters under parameters",
         )
 
 
-def _mapping(names: Mapped) -> dict[str, str]:
+def _mapping(names: NewNames) -> dict[str, str]:
     if isinstance(names, str):
         return {names: names}
     if isinstance(names, Mapping):
@@ -120,11 +120,11 @@ def _check_known(mapping: Iterable[str], existing: set[str]) -> None:
         close = dict.fromkeys(
             match for name in missing for match in get_close_matches(name, sorted(existing))
         )
-        advice = f"Did you mean {', '.join(close)}?" if close else "`datasets()` lists what there is"
-        raise PipelineError("cannot rename what the pipeline does not have", missing, advice)
+        advice = f"Did you mean {', '.join(close)}?" if close else "`datasets()` lists all datasets"
+        raise PipelineError("the pipeline has no datasets with these names", missing, advice)
 
 
-def _refuse(names: Iterable[str], is_wrong: Callable[[str], bool], problem: str, advice: str) -> None:
+def _refuse_if(names: Iterable[str], is_wrong: Callable[[str], bool], problem: str, advice: str) -> None:
     wrong = sorted(filter(is_wrong, names))
     if wrong:
         raise PipelineError(problem, wrong, advice)

@@ -1,4 +1,4 @@
-"""Nodes by namespace: which groups they make, and which namespaces are left and entered again."""
+"""Groups of nodes by namespace, and namespaces that are interrupted by other nodes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GroupedNodes:
-    """Nodes that run as one, for instance in one task of an orchestrator.
+    """Nodes that can run as one, for instance in one task of an orchestrator; `Pipeline.group_nodes_by` makes them.
 
     Args:
         name: The top-level namespace, or the node's name.
         type: "namespace" or "nodes".
         nodes: The names of the nodes, in the order in which they run.
-        dependencies: The names of the groups that run before.
+        dependencies: The names of the groups that have to run before.
+
+    Example:
+        >>> from penstock.pipeline import node, pipeline
+        >>> whole = pipeline([node(len, "a", "b", name="count", namespace="north")])
+        >>> whole.group_nodes_by("namespace")
+        [GroupedNodes(name='north', type='namespace', nodes=['north.count'], dependencies=[])]
     """
 
     name: str
@@ -36,7 +42,7 @@ def top_level(node: Node) -> str | None:
 def grouped(
     ordered: Iterable[Node], parents: Mapping[str, Sequence[str]], *, by_namespace: bool
 ) -> list[GroupedNodes]:
-    """The groups in the order of their first nodes; a node outside all namespaces is a group of its own.
+    """The groups in the order of their first nodes; a node without a namespace is a group by itself.
 
     Args:
         ordered: The nodes in the order in which they run.
@@ -45,53 +51,55 @@ def grouped(
     """
     groups: dict[str, GroupedNodes] = {}
     group_of: dict[str, str] = {}
-    before: dict[str, dict[str, None]] = {}
+    dependencies: dict[str, dict[str, None]] = {}
     for node in ordered:
         namespace = top_level(node) if by_namespace else None
         key = group_of[node.name] = namespace or node.name
         group = groups.setdefault(key, GroupedNodes(key, "namespace" if namespace else "nodes"))
         group.nodes.append(node.name)
-        before.setdefault(key, {}).update(dict.fromkeys(group_of[parent] for parent in parents[node.name]))
+        dependencies.setdefault(key, {}).update(
+            dict.fromkeys(group_of[parent] for parent in parents[node.name])
+        )
     for key, group in groups.items():
-        group.dependencies.extend(name for name in before[key] if name != key)
+        group.dependencies.extend(name for name in dependencies[key] if name != key)
     return list(groups.values())
 
 
-def reentries(
+def interruptions(
     ordered: Sequence[Node], parents: Mapping[str, Sequence[str]]
 ) -> Iterator[tuple[str, list[str], str]]:
-    """The namespaces that are left and entered again, once for each link over which that happens.
+    """The namespaces that are left and entered again along a path of nodes, once for each link that enters one again.
 
-    A namespace that is entered again drags those inside it along: only the outermost is named.
+    If several nested namespaces are entered again by one link, only the outermost is named.
 
     Args:
         ordered: The nodes in the order in which they run.
         parents: The names of the direct parents of every node.
 
     Yields:
-        The namespace, the names of the nodes on the shortest way round, outside of it, and of the one that is back.
+        The namespace, the names of the nodes outside of it on the shortest path, and the name of the node that enters it.
     """
-    inside = _memberships(ordered)
-    if not inside:
+    namespaces = _bits_by_namespace(ordered)
+    if not namespaces:
         return
-    # One bit for each namespace. What a node has behind it is the union of its parents': as many steps as there
-    # are links, however many paths there are.
-    behind: dict[str, int] = {}
+    # One bit for each namespace. The namespaces upstream of a node are the union of those upstream of its parents, so
+    # the work grows with the number of links, not with the number of paths.
+    upstream: dict[str, int] = {}
     for node in ordered:
         name = node.name
-        behind[name] = sum(inside[name].values())
+        upstream[name] = sum(namespaces[name].values())
         for parent in parents[name]:
-            behind[name] |= behind[parent]
+            upstream[name] |= upstream[parent]
         for parent in parents[name]:
-            left = _left(inside[name], inside[parent], behind[parent])
-            if left:
-                yield left, _way_round(parent, left, parents, inside), name
+            entered = _entered_again(namespaces[name], namespaces[parent], upstream[parent])
+            if entered:
+                yield entered, _nodes_between(parent, entered, parents, namespaces), name
 
 
-def _memberships(ordered: Sequence[Node]) -> dict[str, dict[str, int]]:
-    """The namespaces that a node is in, outermost first, with their bits; empty when none has two nodes.
+def _bits_by_namespace(ordered: Sequence[Node]) -> dict[str, dict[str, int]]:
+    """For each node the namespaces that contain it, the outermost first, with their bits.
 
-    Nobody comes back to a namespace of one node.
+    Namespaces with one node are left out, since nothing can interrupt them; the result is empty when no others are left.
     """
     count = Counter(namespace for node in ordered if node.namespace for namespace in node.namespace_prefixes)
     bits = {
@@ -105,29 +113,33 @@ def _memberships(ordered: Sequence[Node]) -> dict[str, dict[str, int]]:
     }
 
 
-def _left(entered: Mapping[str, int], outside: Mapping[str, int], behind: int) -> str | None:
-    for namespace, bit in entered.items():
-        if namespace not in outside and behind & bit:
+def _entered_again(of_node: Mapping[str, int], of_parent: Mapping[str, int], upstream: int) -> str | None:
+    for namespace, bit in of_node.items():
+        if namespace not in of_parent and upstream & bit:
             return namespace
     return None
 
 
-def _way_round(
-    start: str, namespace: str, parents: Mapping[str, Sequence[str]], inside: Mapping[str, Mapping[str, int]]
+def _nodes_between(
+    start: str,
+    namespace: str,
+    parents: Mapping[str, Sequence[str]],
+    namespaces: Mapping[str, Mapping[str, int]],
 ) -> list[str]:
-    after: dict[str, str | None] = {start: None}
-    ahead = deque([start])
+    """The shortest path from a node of the namespace to `start`, without that node: a breadth-first search upwards."""
+    child_of: dict[str, str | None] = {start: None}
+    waiting = deque([start])
     while True:
-        name = ahead.popleft()
+        name = waiting.popleft()
         for parent in parents[name]:
-            if namespace in inside[parent]:
-                return list(_followed(name, after))
-            if parent not in after:
-                after[parent] = name
-                ahead.append(parent)
+            if namespace in namespaces[parent]:
+                return list(_path(name, child_of))
+            if parent not in child_of:
+                child_of[parent] = name
+                waiting.append(parent)
 
 
-def _followed(name: str | None, after: Mapping[str, str | None]) -> Iterator[str]:
+def _path(name: str | None, child_of: Mapping[str, str | None]) -> Iterator[str]:
     while name is not None:
         yield name
-        name = after[name]
+        name = child_of[name]

@@ -1,4 +1,4 @@
-"""Nodes that have been checked and put in order."""
+"""The class `Pipeline`: nodes that have been checked and put in order."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from penstock.errors import (
 )
 from penstock.pipeline.checks import check_datasets, check_names
 from penstock.pipeline.formatting import as_json, description
-from penstock.pipeline.modular import Mapped, Renaming
-from penstock.pipeline.namespaces import GroupedNodes, grouped, reentries
+from penstock.pipeline.modular import NewNames, Renaming
+from penstock.pipeline.namespaces import GroupedNodes, grouped, interruptions
 from penstock.pipeline.node import Node
-from penstock.pipeline.selection import Selector, all_of
+from penstock.pipeline.selection import Selectable, Selector
 from penstock.pipeline.topology import Links, layers, link
 from penstock.pipeline.transcoding import base_name, base_names
 
@@ -31,69 +31,86 @@ __all__ = [
     "OutputNotUniqueError",
     "Pipeline",
     "PipelineError",
-    "pipeline",
 ]
 
 
-class Pipeline:
-    """Nodes that have been checked and put in order; nothing changes a pipeline once it is made.
+class Pipeline(Selectable):
+    """Nodes that have been checked, and put in an order in which they can run; `penstock.pipeline.pipeline` makes one.
+
+    A pipeline does not change any more. Its methods return new pipelines: `only_nodes`, `from_inputs`, `filter` and
+    others select nodes; `first + second` and `first | second` have the nodes of both, `first & second` the nodes that
+    are in both, and `first - second` the nodes of the first that are not in the second.
 
     Args:
         nodes: Nodes and pipelines, or one pipeline.
-        inputs: Free inputs that keep their name in spite of a namespace, or a mapping of old names to new ones.
-        outputs: The same for datasets that the pipeline produces.
-        parameters: The same for parameters; `params:` may be left out.
-        tags: Tags that every node gets in addition.
-        namespace: What the names of nodes, and of datasets that are not listed, get as a prefix.
-        prefix_datasets_with_namespace: Whether datasets get the prefix, too.
+        inputs: Free inputs that keep their names, or a mapping of old names to new ones.
+        outputs: Datasets produced in the pipeline that keep their names, or a mapping of old names to new ones.
+        parameters: Parameters that keep their names, or a mapping of old names to new ones; `params:` can be left out.
+        tags: Tags that all nodes get in addition to their own.
+        namespace: The prefix for nodes, and for datasets and parameters that are not listed above.
+        prefix_datasets_with_namespace: Whether datasets and parameters get the prefix; nodes always do.
 
     Raises:
-        InvalidPipelineError: Two nodes have one name, or a dataset is used with and without a format.
+        InvalidPipelineError: Two nodes have one name, or a dataset is used both with a format and without one.
         OutputNotUniqueError: Two nodes produce one dataset.
         ConfirmNotUniqueError: Two nodes confirm one dataset.
         CircularDependencyError: Nodes wait for each other.
-        PipelineError: The names to map do not fit the pipeline.
+        PipelineError: A name to map is not in the pipeline, or is listed under the wrong argument.
+
+    Example:
+        >>> from penstock.pipeline import Pipeline, node
+        >>> whole = Pipeline([node(str, "b", "c", name="show"), node(len, "a", "b", name="count")])
+        >>> [each.name for each in whole.nodes]
+        ['count', 'show']
+        >>> whole.inputs(), whole.outputs()
+        ({'a'}, {'c'})
+        >>> sorted(whole.all_inputs()), sorted(whole.all_outputs()), sorted(whole.datasets())
+        (['a', 'b'], ['b', 'c'], ['a', 'b', 'c'])
+        >>> whole - whole.only_nodes("count")
+        Pipeline([
+        Node(str, 'b', 'c', 'show')
+        ])
     """
 
     def __init__(  # noqa: PLR0913 - the contract's arguments
         self,
         nodes: Iterable[Node | Pipeline] | Pipeline,
         *,
-        inputs: Mapped = None,
-        outputs: Mapped = None,
-        parameters: Mapped = None,
+        inputs: NewNames = None,
+        outputs: NewNames = None,
+        parameters: NewNames = None,
         tags: str | Iterable[str] | None = None,
         namespace: str | None = None,
         prefix_datasets_with_namespace: bool = True,
     ) -> None:
-        gathered = _gathered(nodes)
+        collected = _collected(nodes)
         renaming = Renaming(inputs, outputs, parameters, namespace, prefix_datasets_with_namespace)
         if renaming:
-            gathered = renaming.apply(gathered)
+            collected = renaming.apply(collected)
         if tags:
             tags = [tags] if isinstance(tags, str) else list(tags)
-            gathered = [node.tag(tags) for node in gathered]
-        self._nodes = {node.name: node for node in gathered}
-        check_datasets(gathered)
-        # Ordering them finds cycles, so that nothing after this has to think of them.
-        for interrupted, between, back in reentries(self._ordered, self._links.parents):
-            _warn_of_reentry(interrupted, between, back)
+            collected = [node.tag(tags) for node in collected]
+        self._nodes = {node.name: node for node in collected}
+        check_datasets(collected)
+        # Putting the nodes in order finds cycles, so that no later method meets one.
+        for namespace_left, between, entering in interruptions(self._ordered, self._links.parents):
+            _warn_of_interruption(namespace_left, between, entering)
 
-    # What is in it.
+    # Its parts.
 
     @property
     def nodes(self) -> list[Node]:
-        """The nodes in the order of layers, and of names inside a layer."""
+        """The nodes in an order in which they can run: layer by layer, and by name inside a layer."""
         return list(self._ordered)
 
     @property
     def grouped_nodes(self) -> list[list[Node]]:
-        """The nodes in layers: those of one layer need nothing of each other."""
+        """The nodes in layers: the nodes of one layer do not depend on each other."""
         return [[self._nodes[name] for name in layer] for layer in self._layers]
 
     @cached_property
     def node_dependencies(self) -> Mapping[Node, frozenset[Node]]:
-        """For every node, those that directly feed it."""
+        """For each node, the nodes that produce its inputs."""
         nodes, parents = self._nodes, self._links.parents
         return MappingProxyType(
             {node: frozenset(nodes[parent] for parent in parents[node.name]) for node in self._ordered}
@@ -101,22 +118,13 @@ class Pipeline:
 
     @cached_property
     def _links(self) -> Links:
-        """The direct parents and children of every node, by name."""
         return link(self._nodes.values())
 
     @cached_property
     def _selector(self) -> Selector:
-        return Selector(self.nodes, self._links, self._consumers, self._producers)
-
-    @cached_property
-    def _consumers(self) -> Mapping[str, list[str]]:
-        """For every dataset that is taken, the names of the nodes that take it; under its base name, too."""
-        return _ends((node.name, node.inputs) for node in self._ordered)
-
-    @cached_property
-    def _producers(self) -> Mapping[str, list[str]]:
-        """For every dataset that is given, the name of the node that gives it; under its base name, too."""
-        return _ends((node.name, node.outputs) for node in self._ordered)
+        consumers = _nodes_by_dataset((node.name, node.inputs) for node in self._ordered)
+        producers = _nodes_by_dataset((node.name, node.outputs) for node in self._ordered)
+        return Selector(self.nodes, self._links, consumers, producers)
 
     @cached_property
     def _layers(self) -> list[list[str]]:
@@ -128,165 +136,132 @@ class Pipeline:
 
     @cached_property
     def _names(self) -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
-        """All that is taken, all that is given, the free inputs, the outputs."""
+        """All datasets that are taken, all that are produced, the free inputs, the outputs."""
         taken = frozenset([name for node in self._nodes.values() for name in node.inputs])
-        given = frozenset([name for node in self._nodes.values() for name in node.outputs])
-        bases_taken, bases_given = set(base_names(taken)), set(base_names(given))
-        free = frozenset([name for name in taken - given if base_name(name) not in bases_given])
-        left = frozenset([name for name in given - taken if base_name(name) not in bases_taken])
-        return taken, given, free, left
+        produced = frozenset([name for node in self._nodes.values() for name in node.outputs])
+        bases_taken, bases_produced = set(base_names(taken)), set(base_names(produced))
+        free = frozenset([name for name in taken - produced if base_name(name) not in bases_produced])
+        left = frozenset([name for name in produced - taken if base_name(name) not in bases_taken])
+        return taken, produced, free, left
 
     def all_inputs(self) -> set[str]:
-        """All datasets that a node takes."""
+        """All datasets that any node takes.
+
+        Returns:
+            Their names, in every format that is used.
+        """
         return set(self._names[0])
 
     def all_outputs(self) -> set[str]:
-        """All datasets that a node gives."""
+        """All datasets that any node produces.
+
+        Returns:
+            Their names, in every format that is used.
+        """
         return set(self._names[1])
 
     def datasets(self) -> set[str]:
-        """All datasets, in every format that is used."""
+        """All datasets of the pipeline.
+
+        Returns:
+            Their names, in every format that is used.
+        """
         return self.all_inputs() | self._names[1]
 
     def inputs(self) -> set[str]:
-        """The free inputs: taken by a node, and given by none in any format."""
+        """The free inputs: the datasets that a node takes and no node produces, in any format.
+
+        Returns:
+            Their names; a catalog needs a dataset for each of them.
+        """
         return set(self._names[2])
 
     def outputs(self) -> set[str]:
-        """The datasets that are given by a node, and taken by none in any format."""
+        """The datasets that a node produces and no node takes, in any format.
+
+        Returns:
+            Their names; a run returns those that are not stored.
+        """
         return set(self._names[3])
 
     def describe(self, names_only: bool = True) -> str:  # noqa: FBT001, FBT002 - Kedro's
-        """The free inputs, the nodes in the order in which they run, and the outputs, as text.
+        """The free inputs, the nodes in the order in which they run, and the outputs.
 
         Args:
-            names_only: Whether a node is told by its name; else with its function, inputs and outputs.
+            names_only: Show only the names of nodes, not their functions, inputs and outputs.
+
+        Returns:
+            Text of several lines.
+
+        Example:
+            >>> from penstock.pipeline import node, pipeline
+            >>> print(pipeline([node(len, "a", "b", name="count")]).describe(names_only=False))
+            #### Pipeline execution order ####
+            Inputs: a
+            <BLANKLINE>
+            count: len([a]) -> [b]
+            <BLANKLINE>
+            Outputs: b
+            ##################################
         """
         return description(self, names_only=names_only)
 
     def to_json(self) -> str:
-        """The nodes with their inputs, outputs and tags as a JSON object, for other programs."""
+        """The nodes with their inputs, outputs and tags, for other programs.
+
+        Returns:
+            A JSON object with the keys `kedro_version` (the version of Penstock) and `pipeline`.
+
+        Example:
+            >>> import json
+            >>> from penstock.pipeline import node, pipeline
+            >>> json.loads(pipeline([node(len, "a", "b", name="count")]).to_json())["pipeline"]
+            [{'name': 'count', 'inputs': ['a'], 'outputs': ['b'], 'tags': []}]
+        """
         return as_json(self)
 
     def group_nodes_by(self, group_by: str | None = "namespace") -> list[GroupedNodes]:
-        """Groups of nodes that can run as one, in an order in which they can run.
+        """Groups of nodes that can run as one, for instance as one task of an orchestrator.
 
         Args:
-            group_by: "namespace" for a group of each top-level namespace; "none" or `None` for one of each node.
+            group_by: "namespace" for one group of each top-level namespace; "none" or `None` for one of each node.
+
+        Returns:
+            The groups in an order in which they can run.
 
         Raises:
-            SelectionError: There is no such way to group.
+            SelectionError: `group_by` has another value.
+
+        Example:
+            >>> from penstock.pipeline import node, pipeline
+            >>> whole = pipeline([node(len, "a", "b", name="count", namespace="north"), node(str, "b", "c", name="show")])
+            >>> [(group.name, group.type, group.dependencies) for group in whole.group_nodes_by("namespace")]
+            [('north', 'namespace', []), ('show', 'nodes', ['north'])]
         """
         if group_by not in {"namespace", "none", None}:
-            raise SelectionError("nodes cannot be grouped by", [str(group_by)], ["namespace", "none"])
+            raise SelectionError("cannot group nodes by", [str(group_by)], ["namespace", "none"])
         return grouped(self._ordered, self._links.parents, by_namespace=group_by == "namespace")
 
-    # Pipelines made of it.
-
-    def only_nodes(self, *names: str) -> Pipeline:
-        """The nodes of these full names.
-
-        Raises:
-            SelectionError: The pipeline does not have some of them.
-        """
-        return self._subset(self._selector.named(names))
-
-    def only_nodes_with_tags(self, *tags: str) -> Pipeline:
-        """The nodes that have any of these tags."""
-        return self._subset(self._selector.tagged(tags))
-
-    def only_nodes_with_namespaces(self, node_namespaces: Iterable[str]) -> Pipeline:
-        """The nodes in any of these namespaces, or in namespaces inside them.
-
-        Raises:
-            SelectionError: No node is in some of them.
-        """
-        return self._subset(self._selector.in_namespaces(_several(node_namespaces)))
-
-    def only_nodes_with_inputs(self, *datasets: str) -> Pipeline:
-        """The nodes that take any of these datasets; a bare name means all its formats.
-
-        Raises:
-            SelectionError: The pipeline does not have some of the datasets.
-        """
-        return self._subset(self._selector.consuming(datasets))
-
-    def only_nodes_with_outputs(self, *datasets: str) -> Pipeline:
-        """The nodes that give any of these datasets; a bare name means all its formats.
-
-        Raises:
-            SelectionError: The pipeline does not have some of the datasets.
-        """
-        return self._subset(self._selector.producing(datasets))
-
-    def from_inputs(self, *datasets: str) -> Pipeline:
-        """The nodes that take any of these datasets, and all that come after.
-
-        Raises:
-            SelectionError: The pipeline does not have some of the datasets.
-        """
-        return self._subset(self._selector.downstream(self._selector.consuming(datasets)))
-
-    def to_outputs(self, *datasets: str) -> Pipeline:
-        """The nodes that give any of these datasets, and all that come before.
-
-        Raises:
-            SelectionError: The pipeline does not have some of the datasets.
-        """
-        return self._subset(self._selector.upstream(self._selector.producing(datasets)))
-
-    def from_nodes(self, *names: str) -> Pipeline:
-        """The nodes of these names, and all that come after.
-
-        Raises:
-            SelectionError: The pipeline does not have some of them.
-        """
-        return self._subset(self._selector.downstream(self._selector.named(names)))
-
-    def to_nodes(self, *names: str) -> Pipeline:
-        """The nodes of these names, and all that come before.
-
-        Raises:
-            SelectionError: The pipeline does not have some of them.
-        """
-        return self._subset(self._selector.upstream(self._selector.named(names)))
+    # Pipelines made from it.
 
     def tag(self, tags: str | Iterable[str]) -> Pipeline:
-        """The same nodes with these tags as well."""
-        return Pipeline(self, tags=tags)
+        """The same nodes with these tags in addition.
 
-    def filter(  # noqa: PLR0913, PLR0917 - the contract's arguments
-        self,
-        tags: Iterable[str] | None = None,
-        from_nodes: Iterable[str] | None = None,
-        to_nodes: Iterable[str] | None = None,
-        node_names: Iterable[str] | None = None,
-        from_inputs: Iterable[str] | None = None,
-        to_outputs: Iterable[str] | None = None,
-        node_namespaces: Iterable[str] | None = None,
-    ) -> Pipeline:
-        """The nodes that every given selection chooses from this pipeline.
+        Args:
+            tags: One tag or several.
+
+        Returns:
+            A new pipeline.
 
         Raises:
-            SelectionError: A selection names what the pipeline does not have, or no node is left.
+            InvalidNodeError: A tag is not valid.
+
+        Example:
+            >>> from penstock.pipeline import node, pipeline
+            >>> pipeline([node(len, "a", "b")]).tag("daily").nodes[0].tags
+            {'daily'}
         """
-        chosen = [
-            (tags, self.only_nodes_with_tags),
-            (from_nodes, self.from_nodes),
-            (to_nodes, self.to_nodes),
-            (node_names, self.only_nodes),
-            (from_inputs, self.from_inputs),
-            (to_outputs, self.to_outputs),
-        ]
-        choices = [set(self._nodes)]
-        for wanted, select in chosen:
-            names = _several(wanted)
-            if names:
-                choices.append(set(select(*names)._nodes))
-        namespaces = _several(node_namespaces)
-        if namespaces:
-            choices.append(self._selector.in_namespaces(namespaces))
-        return self._subset(all_of(choices))
+        return Pipeline(self, tags=tags)
 
     def __add__(self, other: object) -> Pipeline:
         if not isinstance(other, Pipeline):
@@ -300,25 +275,29 @@ class Pipeline:
     def __or__(self, other: object) -> Pipeline:
         if not isinstance(other, Pipeline):
             return NotImplemented
-        added = [node for name, node in other._nodes.items() if self._nodes.get(name) != node]
+        added = [node for node in other.nodes if self._nodes.get(node.name) != node]
         return Pipeline([*self._nodes.values(), *added])
 
     def __sub__(self, other: object) -> Pipeline:
         if not isinstance(other, Pipeline):
             return NotImplemented
-        return self._subset(name for name, node in self._nodes.items() if other._nodes.get(name) != node)
+        others = {node.name: node for node in other.nodes}
+        return self._subset(name for name, node in self._nodes.items() if others.get(name) != node)
 
     def __and__(self, other: object) -> Pipeline:
         if not isinstance(other, Pipeline):
             return NotImplemented
-        return self._subset(name for name, node in self._nodes.items() if other._nodes.get(name) == node)
+        others = {node.name: node for node in other.nodes}
+        return self._subset(name for name, node in self._nodes.items() if others.get(name) == node)
 
     def _subset(self, names: Iterable[str]) -> Pipeline:
-        """Some nodes of this pipeline: whatever was checked for all of them holds for some."""
+        """Some nodes of this pipeline, without new checks: what holds for all nodes holds for some of them."""
         chosen = set(names)
-        return _unchecked({name: node for name, node in self._nodes.items() if name in chosen})
+        made = Pipeline.__new__(Pipeline)
+        made.__dict__.update(_nodes={name: node for name, node in self._nodes.items() if name in chosen})
+        return made
 
-    # How it is told and sent.
+    # Text and pickling.
 
     def __repr__(self) -> str:
         shown = [repr(node) for node in self._ordered[:10]]
@@ -327,74 +306,41 @@ class Pipeline:
         return "Pipeline([\n" + ",\n".join(shown) + "\n])"
 
     def __getstate__(self) -> dict[str, Any]:
-        # The order is derived again where it is asked for.
+        # The order is computed again where it is needed.
         return {"_nodes": self._nodes}
 
 
-def pipeline(  # noqa: PLR0913 - the contract's arguments
-    nodes: Iterable[Node | Pipeline] | Pipeline,
-    *,
-    inputs: Mapped = None,
-    outputs: Mapped = None,
-    parameters: Mapped = None,
-    tags: str | Iterable[str] | None = None,
-    namespace: str | None = None,
-    prefix_datasets_with_namespace: bool = True,
-) -> Pipeline:
-    """A new `Pipeline` of the same arguments; it raises what `Pipeline` raises."""
-    return Pipeline(
-        nodes,
-        inputs=inputs,
-        outputs=outputs,
-        parameters=parameters,
-        tags=tags,
-        namespace=namespace,
-        prefix_datasets_with_namespace=prefix_datasets_with_namespace,
-    )
+def _warn_of_interruption(namespace: str, between: list[str], entering: str) -> None:
+    text = f"the namespace {namespace!r} is interrupted: its node {entering!r} depends on the nodes {between} outside of it"
+    advice = "It cannot run as one group: move these nodes into the namespace, or that node out of it"
+    warnings.warn(f"{text}, and these on other nodes of the namespace. {advice}", UserWarning, stacklevel=3)
 
 
-def _warn_of_reentry(namespace: str, between: list[str], back: str) -> None:
-    text = (
-        f"the namespace {namespace!r} is left and entered again by {back!r}, with the nodes {between} between"
-    )
-    advice = "It cannot run as one group: move them into it, or that node out of it"
-    warnings.warn(f"{text}. {advice}", UserWarning, stacklevel=3)
-
-
-def _unchecked(nodes: dict[str, Node]) -> Pipeline:
-    made = Pipeline.__new__(Pipeline)
-    made._nodes = nodes
-    return made
-
-
-def _gathered(nodes: Any) -> list[Node]:
-    """The nodes, those of pipelines included, in the order in which they stand there."""
+def _collected(nodes: Any) -> list[Node]:
+    """The nodes, and the nodes of pipelines, in the given order."""
     if isinstance(nodes, Pipeline):
-        return list(nodes._nodes.values())
+        return nodes.nodes
     if nodes is None or isinstance(nodes, (str, Node)) or not isinstance(nodes, Iterable):
-        advice = "Give it a list of nodes and pipelines"
-        raise InvalidPipelineError("a pipeline is not made of", [type(nodes).__name__], advice)
-    sources = [_source(part) for part in nodes]
+        advice = "Pass a list of nodes and pipelines"
+        raise InvalidPipelineError("nodes must be a list, but the type is", [type(nodes).__name__], advice)
+    sources = [_source(item) for item in nodes]
     check_names(sources)
     return [node for _, found in sources for node in found]
 
 
-def _source(part: Any) -> tuple[str, list[Node]]:
-    if isinstance(part, Node):
-        return "a free node", [part]
-    if isinstance(part, Pipeline):
-        return f"in a pipeline of {len(part._nodes)} nodes", list(part._nodes.values())
-    advice = "Give it nodes and pipelines"
-    raise InvalidPipelineError("a pipeline is not made of", [type(part).__name__], advice)
+def _source(item: Any) -> tuple[str, list[Node]]:
+    if isinstance(item, Node):
+        return "listed by itself", [item]
+    if isinstance(item, Pipeline):
+        return f"in a pipeline of {len(item.nodes)} nodes", item.nodes
+    advice = "Pass nodes and pipelines"
+    raise InvalidPipelineError("nodes has an item of the wrong type", [type(item).__name__], advice)
 
 
-def _several(names: Iterable[str] | None) -> list[str]:
-    return [names] if isinstance(names, str) else list(names or ())
-
-
-def _ends(sides: Iterable[tuple[str, list[str]]]) -> dict[str, list[str]]:
+def _nodes_by_dataset(datasets_of_nodes: Iterable[tuple[str, list[str]]]) -> dict[str, list[str]]:
+    """The names of nodes by dataset; under its name without format, the nodes for all its formats."""
     nodes_by_dataset: dict[str, list[str]] = {}
-    for node, datasets in sides:
+    for node, datasets in datasets_of_nodes:
         for name in {*datasets, *map(base_name, datasets)}:
             nodes_by_dataset.setdefault(name, []).append(node)
     return nodes_by_dataset

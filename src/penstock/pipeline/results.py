@@ -1,4 +1,4 @@
-"""What a function returned, taken apart by the outputs that its node declares."""
+"""Takes the result of a function apart, into the outputs of its node."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ if TYPE_CHECKING:
     from penstock._typing import Data
 
 
-def by_dataset(
+def outputs_by_dataset(
     result: Data, declared: list[str] | dict[str, str], node: Callable[[], str], *, verb: str = "returned"
 ) -> dict[str, Data]:
-    """The parts of a returned list, tuple or `dict` by dataset.
+    """The items of a returned list, tuple or `dict`, by dataset.
+
+    Args:
+        result: What the function returned, or one item that it yielded.
+        declared: The outputs of the node.
+        node: Describes the node, for the error.
+        verb: What the function did, for the error.
 
     Raises:
         NodeDataError: The result has another type, other keys or another length than declared.
@@ -23,57 +29,57 @@ def by_dataset(
     if isinstance(declared, dict):
         if not isinstance(result, dict):
             expected = f"a dict with the keys {list(declared)}"
-            raise NodeDataError(node(), f"the function {verb} no dict", expected, _told_type(result))
+            raise NodeDataError(node(), f"the function {verb} the wrong type", expected, _type_text(result))
         if result.keys() != declared.keys():
-            problem = f"the function {verb} a dict with other keys"
-            raise NodeDataError(node(), problem, str(list(declared)), str(list(result)))
+            problem, keys = f"the function {verb} a dict with the wrong keys", str(list(declared))
+            raise NodeDataError(node(), problem, keys, str(list(result)))
         return {name: result[key] for key, name in declared.items()}
     if not isinstance(result, (list, tuple)):
         expected = f"a list or tuple for {declared}"
-        raise NodeDataError(
-            node(), f"the function {verb} neither list nor tuple", expected, _told_type(result)
-        )
+        raise NodeDataError(node(), f"the function {verb} the wrong type", expected, _type_text(result))
     if len(result) != len(declared):
-        expected = f"{len(declared)} for {declared}"
-        raise NodeDataError(
-            node(), f"the function {verb} another number of outputs", expected, str(len(result))
+        problem, expected = (
+            f"the function {verb} the wrong number of outputs",
+            f"{len(declared)} for {declared}",
         )
+        raise NodeDataError(node(), problem, expected, str(len(result)))
     return dict(zip(declared, result, strict=True))
 
 
-def streams(
+def output_streams(
     items: Generator[Data, None, None], declared: list[str] | dict[str, str], node: Callable[[], str]
 ) -> dict[str, Iterator[Data]]:
     """One lazy stream of chunks for each output.
 
-    The first item is produced at once, so that a function that yields the wrong thing fails here. An item is
-    kept until every stream has passed it: streams that are read in turn keep one.
+    The first item is produced and checked here, so that a function that yields the wrong thing fails before anything is
+    saved. An item is kept until every stream has read it; if the streams are read in turn, one item is kept.
 
     Raises:
-        NodeDataError: Nothing is yielded, or an item is not what is declared; of later items, when they are read.
+        NodeDataError: The generator yields nothing, or an item does not match the outputs; for later items, when a stream
+            reads them.
     """
     try:
         first = next(items)
     except StopIteration:
         expected = f"items for {declared}"
         raise NodeDataError(node(), "the generator yielded nothing", expected, "no item") from None
-    by_dataset(first, declared, node, verb="yielded")
-    parts = _parts(chain([first], items), declared, node)
+    outputs_by_dataset(first, declared, node, verb="yielded")
+    checked = _checked_items(chain([first], items), declared, node)
     names = list(declared.values()) if isinstance(declared, dict) else declared
-    return {name: _picked(copy, name) for name, copy in zip(names, tee(parts, len(names)), strict=True)}
+    return {name: _items_of(copy, name) for name, copy in zip(names, tee(checked, len(names)), strict=True)}
 
 
-def _parts(
+def _checked_items(
     items: Iterator[Data], declared: list[str] | dict[str, str], node: Callable[[], str]
 ) -> Iterator[dict[str, Data]]:
     for item in items:
-        yield by_dataset(item, declared, node, verb="yielded")
+        yield outputs_by_dataset(item, declared, node, verb="yielded")
 
 
-def _picked(items: Iterator[dict[str, Data]], name: str) -> Iterator[Data]:
+def _items_of(items: Iterator[dict[str, Data]], name: str) -> Iterator[Data]:
     for item in items:
         yield item[name]
 
 
-def _told_type(value: Data) -> str:
+def _type_text(value: Data) -> str:
     return f"a {type(value).__name__!r}"

@@ -1,7 +1,8 @@
-"""What a node's function is called and which inputs it takes."""
+"""A node's function: its name, the automatic name of its node, and the inputs that it takes."""
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -9,33 +10,51 @@ from types import FunctionType
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
-from penstock.errors import SignatureError
+from penstock.errors import InvalidNodeError, SignatureError
+from penstock.pipeline.dataset_names import Names, sort_key
 
 Shape: TypeAlias = "int | tuple[str, ...]"
-"""How a function is called: with so many arguments by position, or with these by keyword."""
+"""How a node calls its function: the number of positional arguments, or the names of the keyword arguments."""
 
-# A pipeline of 50,000 nodes is often a few functions used again and again, and reading a signature costs more
-# than all the rest of making a node. Weak, so that a function of a closed notebook cell can go.
-_known: WeakKeyDictionary[FunctionType, dict[Shape, tuple[str, ...]]] = WeakKeyDictionary()
+# A pipeline of 50,000 nodes often uses a few functions again and again, and reading a signature costs more than all
+# the rest of making a node. The keys are weak, so that a function of an old notebook cell can be freed.
+_order_by_shape: WeakKeyDictionary[FunctionType, dict[Shape, tuple[str, ...]]] = WeakKeyDictionary()
 
 
 def function_name(func: Callable[..., Any]) -> str:
-    """The name that people know the function by; `<partial>` for a partial without one, else its class."""
+    """The function's own name; `<partial>` for a partial without one, the class name for other callables."""
     name = getattr(func, "__name__", None)
     if isinstance(name, str):
         return name
     return "<partial>" if isinstance(func, partial) else type(func).__name__
 
 
-def inner_name(func: Callable[..., Any]) -> str:
-    """The name for an automatic node name: like `function_name`, and a partial says what it is made of."""
+def checked_function(func: object, node_name: str | None) -> Callable[..., Any]:
+    """The function, if it can be called.
+
+    Raises:
+        InvalidNodeError: It cannot.
+    """
+    if callable(func):
+        return func
+    node = repr(node_name) if node_name else "without a name"
+    advice = "Write node(function, inputs, outputs)"
+    raise InvalidNodeError(node, "func must be callable, but the type is", [type(func).__name__], advice)
+
+
+def automatic_name(func: Callable[..., Any], inputs: Names, outputs: Names) -> str:
+    """The name of a node without a given one, the same in every process: `double__1f0c9a3e`."""
+    hashed = repr((_qualified_name(func), sort_key(inputs), sort_key(outputs)))
+    return f"{_name_with_partials(func)}__{hashlib.sha256(hashed.encode()).hexdigest()[:8]}"
+
+
+def _name_with_partials(func: Callable[..., Any]) -> str:
     if isinstance(func, partial) and not hasattr(func, "__name__"):
-        return f"partial({inner_name(func.func)})"
+        return f"partial({_name_with_partials(func.func)})"
     return function_name(func)
 
 
-def identity(func: Callable[..., Any]) -> str:
-    """The function's module and qualified name, which are the same in every process."""
+def _qualified_name(func: Callable[..., Any]) -> str:
     while isinstance(func, partial):
         func = func.func
     owner = func if hasattr(func, "__qualname__") else type(func)
@@ -44,9 +63,9 @@ def identity(func: Callable[..., Any]) -> str:
 
 
 def bound_order(func: Callable[..., Any], inputs: Sequence[str] | dict[str, str]) -> tuple[str, ...]:
-    """The parameter names of a mapping in the order in which the function takes them; empty for a sequence.
+    """The parameter names of a mapping in the order of the function's parameters; empty for a sequence.
 
-    The signature is read without following `__wrapped__`: what counts is what the function can be called with.
+    The signature is read without following `__wrapped__`: a decorated function is called with the decorator's arguments.
 
     Raises:
         SignatureError: The function cannot be called with these inputs.
@@ -54,7 +73,7 @@ def bound_order(func: Callable[..., Any], inputs: Sequence[str] | dict[str, str]
     shape: Shape = tuple(inputs) if isinstance(inputs, dict) else len(inputs)
     if type(func) is not FunctionType:
         return _bind(func, shape, inputs)
-    known = _known.setdefault(func, {})
+    known = _order_by_shape.setdefault(func, {})
     if shape not in known:
         known[shape] = _bind(func, shape, inputs)
     return known[shape]
@@ -78,5 +97,5 @@ def _signature(func: Callable[..., Any]) -> inspect.Signature | None:
     try:
         return inspect.signature(func, follow_wrapped=False)
     except (TypeError, ValueError):
-        # A type or a callable that is written in C and tells nothing about its arguments.
+        # A type or a callable that is written in C and has no signature.
         return None

@@ -1,4 +1,4 @@
-"""Which node feeds which, and the order that follows. Everything here walks with a list, never by recursion."""
+"""Which node depends on which, and the order that follows. No function here is recursive: pipelines can be very long."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Links:
-    """The direct parents and children of every node, by name; nobody is listed twice."""
+    """The direct parents and children of every node, by name, each one once."""
 
     parents: Mapping[str, tuple[str, ...]]
     children: Mapping[str, list[str]]
 
 
 def link(nodes: Iterable[Node]) -> Links:
-    """The links between nodes; whoever produces a dataset in any format feeds all that take it in any format."""
+    """The links between nodes: the producer of a dataset, in any format, is a parent of all nodes that take it in any format."""
     nodes = list(nodes)
-    producers = {base: node.name for node in nodes for base in node._output_bases}
+    producers = {base: node.name for node in nodes for base in node.output_bases}
     parents: dict[str, tuple[str, ...]] = {}
     children: dict[str, list[str]] = {node.name: [] for node in nodes}
     for node in nodes:
-        feeding = tuple(dict.fromkeys([producers[base] for base in node._input_bases if base in producers]))
-        parents[node.name] = feeding
-        for parent in feeding:
+        found = tuple(dict.fromkeys([producers[base] for base in node.input_bases if base in producers]))
+        parents[node.name] = found
+        for parent in found:
             children[parent].append(node.name)
     return Links(parents, children)
 
 
 def layers(links: Links) -> list[list[str]]:
-    """The nodes in layers: each one in the first layer that comes after all its parents, sorted by name.
+    """The nodes in layers: each node is in the first layer after all its parents. Each layer is sorted by name.
 
     Raises:
         CircularDependencyError: Some nodes wait for each other.
@@ -45,21 +45,21 @@ def layers(links: Links) -> list[list[str]]:
     layer = sorted(name for name, count in waiting.items() if count == 0)
     while layer:
         found.append(layer)
-        freed = []
+        ready = []
         for name in layer:
             del waiting[name]
             for child in links.children[name]:
                 waiting[child] -= 1
                 if waiting[child] == 0:
-                    freed.append(child)
-        layer = sorted(freed)
+                    ready.append(child)
+        layer = sorted(ready)
     if waiting:
         raise CircularDependencyError(_cycle(links, waiting))
     return found
 
 
 def reachable(start: Iterable[str], neighbours: Mapping[str, Sequence[str]]) -> set[str]:
-    """The nodes at the start, and all that are met going from neighbour to neighbour."""
+    """The nodes at the start, and all that can be reached from them."""
     seen = set(start)
     ahead = list(seen)
     while ahead:
@@ -71,10 +71,10 @@ def reachable(start: Iterable[str], neighbours: Mapping[str, Sequence[str]]) -> 
 
 
 def _cycle(links: Links, waiting: Mapping[str, int]) -> list[str]:
-    """One cycle, each node feeding the next, the first of them named again at the end."""
+    """One cycle: each node produces an input of the next; the first node is repeated at the end."""
     place: dict[str, int] = {}
     path: list[str] = []
-    # Who waits has a parent that waits, so going up ends where it has been before.
+    # Each waiting node has a waiting parent, so going from parent to parent comes back to a node of the path.
     name = min(waiting)
     while name not in place:
         place[name] = len(path)

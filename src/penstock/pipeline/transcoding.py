@@ -1,4 +1,4 @@
-"""`name@format`: one dataset for the graph, an entry of its own in the catalog for every format."""
+"""`name@format`: one dataset in several formats. It is one node of the graph, and each format has its own catalog entry."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SEPARATOR = "@"
 
 
 def base_name(dataset: str) -> str:
-    """The name without its format: what decides which node feeds which."""
+    """The name without its format; nodes are linked by it."""
     return dataset.partition(SEPARATOR)[0]
 
 
@@ -18,16 +18,16 @@ def base_names(datasets: Iterable[str]) -> tuple[str, ...]:
 
 
 def split(dataset: str) -> tuple[str, str]:
-    """The base name, and the format with its separator in front; an empty text when there is none."""
+    """The base name, and the format with its separator in front; the format is empty when there is none."""
     base, separator, fmt = dataset.partition(SEPARATOR)
     return base, separator + fmt
 
 
 def ambiguous(datasets: Iterable[str]) -> list[str]:
-    """Those datasets that have more than one separator, so that nobody knows where the format begins."""
+    """The datasets with more than one separator: it is not clear where their format begins."""
     return [name for name in datasets if name.count(SEPARATOR) > 1]
 
 
 def used_both_ways(datasets: set[str]) -> list[str]:
-    """The names, sorted, that stand among the datasets both bare and with a format."""
+    """The names, sorted, that are used both without a format and with one."""
     return sorted({base_name(name) for name in datasets if SEPARATOR in name} & datasets)
