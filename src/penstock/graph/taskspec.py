@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from dask.task_spec import DataNode, Task, TaskRef
+from dask.task_spec import DataNode, GraphNode, Task, TaskRef
 
 reference = TaskRef
 """`reference(key)` stands for the value of a key among the arguments of a task."""
@@ -53,5 +53,8 @@ def with_value(data: Any, value: Any) -> Any:
 
 def without_input(task: Any, key: str) -> Any:
     """A copy of the task that gets None in place of the value of `key`."""
-    arguments = [None if isinstance(each, TaskRef) and each.key == key else each for each in task.args]
+    # Dask 2025.1.0 keeps references as graph nodes of their own, under the same key.
+    arguments = [
+        None if isinstance(each, TaskRef | GraphNode) and each.key == key else each for each in task.args
+    ]
     return Task(task.key, task.func, *arguments, **task.kwargs)
