@@ -1,4 +1,4 @@
-"""Large free inputs: put on a worker once, and there again when that worker dies."""
+"""Large free inputs: kept on a worker instead of in the graph, and sent again if that worker dies."""
 
 from __future__ import annotations
 
@@ -21,100 +21,151 @@ from penstock.tasks.values import DatasetValue, unwrapped
 if TYPE_CHECKING:
     from penstock._typing import Data
 
-BIG_BYTES = 1_000_000
-"""A free input above this size is sent to a worker instead of riding in the graph through the scheduler."""
+LARGE_INPUT_BYTES = 1_000_000
+"""The driver sends a free input above this size to a worker; a smaller one travels inside the graph, through the scheduler."""
 
-DELIVERY_SECONDS = 300.0
-"""How long a worker waits until the driver has sent an input again."""
+RESEND_SECONDS = 300.0
+"""How long a worker waits for the driver to send an input again."""
 
 
 @contextlib.contextmanager
-def delivered(client: Client, graph: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The graph without its large data, which is on a worker while this is open, and comes again if that worker dies."""
-    data = data_of(graph)
-    resident = {key: remote for key, value in data.items() if (remote := _remote(client, value)) is not None}
-    for value in (value for key, value in data.items() if key not in resident):
-        _fetch(value)
-    big = {key: value for key, value in data.items() if key not in resident and sizeof(value) > BIG_BYTES}
-    # Held here: a cluster forgets what nobody holds.
-    held = [
-        client.submit(_hold, remote.future, data[key].dataset.copy_mode, key=key)
-        for key, remote in resident.items()
-    ]
-    small = {key: task for key, task in graph.items() if key not in resident}
-    if not big:
-        yield small
-    else:
-        sender = _Sender(client, big)
-        held += client.scatter(big, hash=False).values()
-        recipes = {key: new_task(key, _Again(sender.topic, key)) for key in big}
-        with told(client, sender.topic, sender.asked):
-            try:
-                yield {**small, **recipes}
-            finally:
-                sender.close()
-    del held
+def keeping_large_inputs_on_workers(client: Client, graph: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Keep large free inputs on workers inside the block, which gets the graph without them.
+
+    Args:
+        client: Connected to the cluster.
+        graph: A Dask graph.
+    """
+    inputs = _find_large_inputs(client, graph)
+    # A cluster forgets a value as soon as no client has a future of it.
+    futures = [*_wrap_on_cluster(client, inputs.on_cluster), *_send(client, inputs.in_driver)]
+    with _sending_lost_inputs(client, inputs.in_driver) as requests:
+        others = {key: task for key, task in graph.items() if key not in inputs.on_cluster}
+        yield {**others, **requests}
+    del futures
 
 
-def _remote(client: Client, value: Any) -> Remote | None:
-    """What an earlier run left on this very cluster, if that is what a free input holds."""
+@dataclass(frozen=True)
+class _OnCluster:
+    """A free input that an earlier run left on this cluster, and how its readers copy it."""
+
+    future: Future
+    copy_mode: str | None
+
+
+@dataclass(frozen=True)
+class _LargeInputs:
+    """The free inputs that do not travel inside the graph, by their keys."""
+
+    on_cluster: Mapping[str, _OnCluster]
+    """Values that are on this cluster already."""
+    in_driver: Mapping[str, Data]
+    """Large values of this process."""
+
+
+def _find_large_inputs(client: Client, graph: Mapping[str, Any]) -> _LargeInputs:
+    on_cluster: dict[str, _OnCluster] = {}
+    in_driver: dict[str, Data] = {}
+    for key, value in data_of(graph).items():
+        remote = _remote_value(value)
+        if remote is not None and remote.is_on(client):
+            on_cluster[key] = _OnCluster(remote.future, value.dataset.copy_mode)
+        else:
+            _fetch(value)
+            if sizeof(value) > LARGE_INPUT_BYTES:
+                in_driver[key] = value
+    return _LargeInputs(on_cluster, in_driver)
+
+
+def _remote_value(value: Any) -> Remote | None:
+    """The output of an earlier run on a cluster, if that is what a free input holds."""
     deferred = getattr(getattr(value, "dataset", None), "deferred", None)
     remote = getattr(deferred, "value", None)
-    return remote if isinstance(remote, Remote) and remote.is_on(client) else None
+    return remote if isinstance(remote, Remote) else None
 
 
 def _fetch(value: Any) -> None:
-    """Bring here what an earlier run has left on another cluster, or for another client: from here it is sent."""
+    """Bring an output that is on another cluster, or belongs to another client, to this process."""
     if getattr(getattr(value, "dataset", None), "deferred", None) is not None:
         unwrapped(value)
 
 
-def _hold(data: Data, copy_mode: str | None) -> DatasetValue:
+# On the cluster already
+
+
+def _wrap_on_cluster(client: Client, inputs: Mapping[str, _OnCluster]) -> list[Future]:
+    """Have a task for each input wrap the value where it is, under the key that the graph has for it."""
+    return [client.submit(_in_dataset, each.future, each.copy_mode, key=key) for key, each in inputs.items()]
+
+
+def _in_dataset(data: Data, copy_mode: str | None) -> DatasetValue:
     return DatasetValue(MemoryDataset(unwrapped(data), copy_mode))
 
 
-class _Sender:
-    """Sends inputs that were lost, from the driver, which has them still."""
+# From the driver
 
-    def __init__(self, client: Client, data: Mapping[str, Data]) -> None:
+
+def _send(client: Client, inputs: Mapping[str, Data]) -> list[Future]:
+    return list(client.scatter(dict(inputs), hash=False).values()) if inputs else []
+
+
+@contextlib.contextmanager
+def _sending_lost_inputs(client: Client, inputs: Mapping[str, Data]) -> Iterator[dict[str, Any]]:
+    """Send inputs again inside the block, when workers ask for them; gives the tasks that ask, one for each input."""
+    if not inputs:
+        yield {}
+        return
+    sender = _Sender(client, inputs)
+    with told(client, sender.topic, sender.answer):
+        try:
+            yield {key: new_task(key, _Request(sender.topic, key)) for key in inputs}
+        finally:
+            sender.close()
+
+
+class _Sender:
+    """The driver's side: sends inputs that died with their workers."""
+
+    def __init__(self, client: Client, inputs: Mapping[str, Data]) -> None:
         self.topic = f"penstock-inputs-{secrets.token_hex(8)}"
         self._client = client
-        self._data = data
+        self._inputs = inputs
         self._sent: dict[str, Future] = {}
+        """The futures of what was sent, by the names of the variables through which workers get them."""
         self._lock = threading.Lock()
         self._is_closed = False
 
-    def asked(self, message: tuple[str, str]) -> None:
-        """A worker asks for an input; it is sent in a thread, since this is the client's own loop."""
-        threading.Thread(target=self._send, args=message, name="penstock-send", daemon=True).start()
+    def answer(self, request: tuple[str, str]) -> None:
+        """Send the input that a worker asks for, in a thread: this is called on the client's own loop."""
+        threading.Thread(target=self._send, args=request, name="penstock-send", daemon=True).start()
 
-    def _send(self, key: str, name: str) -> None:
-        # The run is over, or the scheduler gone: the run itself hears of it.
+    def _send(self, key: str, variable: str) -> None:
+        # If the run is over or the scheduler has ended, the run itself reports it.
         with contextlib.suppress(Exception):
-            sent = self._client.scatter(self._data[key], hash=False)
+            future = self._client.scatter(self._inputs[key], hash=False)
             with self._lock:
                 if not self._is_closed:
-                    self._sent[name] = sent
-                    Variable(name, self._client).set(sent)
+                    self._sent[variable] = future
+                    Variable(variable, self._client).set(future)
 
     def close(self) -> None:
-        """Leave nothing of it on the cluster."""
+        """Delete what was sent from the cluster."""
         with self._lock, contextlib.suppress(Exception):
             self._is_closed = True
             if self._client.status == "running":
-                for name in self._sent:
-                    Variable(name, self._client).delete()
+                for variable in self._sent:
+                    Variable(variable, self._client).delete()
 
 
 @dataclass(frozen=True)
-class _Again:
-    """How Dask computes an input that died with its worker: it asks the driver."""
+class _Request:
+    """The worker's side: how Dask computes an input that died with its worker. It asks the driver."""
 
     topic: str
     key: str
 
     def __call__(self) -> Data:
-        name = f"{self.topic}-{secrets.token_hex(4)}"
-        get_worker().log_event(self.topic, [self.key, name])
+        variable = f"{self.topic}-{secrets.token_hex(4)}"
+        get_worker().log_event(self.topic, [self.key, variable])
         with worker_client() as client:
-            return Variable(name, client).get(timeout=DELIVERY_SECONDS).result()
+            return Variable(variable, client).get(timeout=RESEND_SECONDS).result()

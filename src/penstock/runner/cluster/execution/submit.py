@@ -13,7 +13,7 @@ from distributed import Client, Future, KilledWorker, as_completed, rejoin, sece
 from penstock.errors import ClusterError
 from penstock.graph.taskspec import is_data
 from penstock.runner.cluster.execution.killed_workers import suspected
-from penstock.runner.cluster.execution.large_inputs import delivered
+from penstock.runner.cluster.execution.large_inputs import keeping_large_inputs_on_workers
 from penstock.runner.cluster.execution.save_once import done_once
 from penstock.runner.cluster.workers.waiting import log_while_waiting
 
@@ -34,7 +34,7 @@ def computed(session: ClusterSession, graph: Mapping[str, Any], keys: Sequence[s
         ClusterError: The scheduler is gone, or has given up the run.
     """
     client = session.client
-    with _aside(), delivered(client, graph) as small:
+    with _aside(), keeping_large_inputs_on_workers(client, graph) as small:
         futures: list[Future] = []
         try:
             # Closed before the run is stopped: until then the scheduler keeps what is saved, for nobody, and knows no end.
