@@ -32,11 +32,18 @@ def answers(client: Client, message: Mapping[str, Any]) -> dict[str, Any]:
     return told
 
 
-def tidy(client: Client, function: Callable[..., Any], **arguments: Any) -> None:
-    """Have the scheduler do something at the end of a run; one that is gone has nothing left to tidy up."""
+def tidy(client: Client, function: Callable[..., Any], **arguments: Any) -> Any:
+    """Call a function on the scheduler at the end of a run, and return its result; None if the scheduler does not answer.
+
+    Args:
+        client: Connected to the cluster. If the connection is closed, there is nothing left to remove.
+        function: Removes what the run left on the scheduler.
+        arguments: Arguments of the function.
+    """
     if client.status == "running":
         with contextlib.suppress(Exception):
-            client.run_on_scheduler(function, **arguments)
+            return client.run_on_scheduler(function, **arguments)
+    return None
 
 
 async def tell(scheduler: Any, message: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from penstock.errors import ClusterError
 from penstock.graph.taskspec import is_data
 from penstock.runner.cluster.execution.killed_workers import suspected
 from penstock.runner.cluster.execution.large_inputs import keeping_large_inputs_on_workers
-from penstock.runner.cluster.execution.save_once import done_once
+from penstock.runner.cluster.execution.save_once import saving_once
 from penstock.runner.cluster.workers.waiting import log_while_waiting
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def computed(session: ClusterSession, graph: Mapping[str, Any], keys: Sequence[s
         futures: list[Future] = []
         try:
             # Closed before the run is stopped: until then the scheduler keeps what is saved, for nobody, and knows no end.
-            with done_once(client):
+            with saving_once(client):
                 futures = client.get(small, list(keys), sync=False)
                 _wait(client, futures, graph)
         except BaseException:
