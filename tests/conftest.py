@@ -31,10 +31,20 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("no hurry")
+settings.register_profile("smoke", settings.get_profile("no hurry"), max_examples=10)
 
 
 def pytest_configure(config):
     flaky.pytest_configure(config)
+    if config.getoption("markexpr") == "smoke":
+        settings.load_profile("smoke")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if {"newest", "oldest"} <= {marker.name for marker in item.iter_markers()}:
+            raise pytest.UsageError(f"{item.nodeid} is marked newest and oldest: it would run nowhere")
 
 
 @pytest.fixture(scope="session")

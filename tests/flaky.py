@@ -20,8 +20,8 @@ from _pytest.runner import runtestprotocol
 MARKERS = {"cluster", "slurm", "browser"}
 """A test with one of these markers is repeated."""
 
-FIXTURES = {"cluster", "client", "in_process_client", "mortal"}
-"""So is a test that uses one of these fixtures: the clusters that many tests share."""
+FIXTURES = {"cluster", "client", "in_process_client", "mortal", "narrow", "uneven"}
+"""So is a test that uses one of these fixtures: clusters that tests share."""
 
 TITLE = "flaky: passed only when run once more"
 

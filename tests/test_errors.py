@@ -35,6 +35,9 @@ from penstock.errors import (
     UnfitWorkersError,
 )
 
+pytestmark = [pytest.mark.smoke, pytest.mark.pythons]
+
+
 EXAMPLES = [
     PenstockError("the river is dry"),
     PipelineError("no such dataset", ["river"], "Look upstream"),

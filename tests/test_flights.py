@@ -385,6 +385,7 @@ def sequential(tmp_path_factory):
 
 
 @needs_flights
+@pytest.mark.system
 @pytest.mark.timeout(300)
 def test_the_script_tells_what_ran_and_where_the_results_are(sequential):
     printed, results = sequential
@@ -399,6 +400,7 @@ def test_the_script_tells_what_ran_and_where_the_results_are(sequential):
 
 
 @needs_flights
+@pytest.mark.system
 @pytest.mark.timeout(300)
 def test_the_models_are_better_than_guessing(sequential):
     """By a minute in the error, by half in finding the late flights: what the README says."""
@@ -413,6 +415,7 @@ def test_the_models_are_better_than_guessing(sequential):
 
 
 @needs_flights
+@pytest.mark.system
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("runner", ["thread", "parallel", "dask"])
 def test_every_runner_gives_the_same_numbers_to_the_last_digit(runner, sequential, tmp_path):

@@ -11,6 +11,8 @@ import pytest
 
 from penstock.hooks import NO_HOOKS, PROJECT, WORKER_HOOKS, Hooks, create_hook_manager, hook_impl, register
 
+pytestmark = pytest.mark.smoke
+
 
 class BeforeNode:
     def __init__(self, name="plugin"):

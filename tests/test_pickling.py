@@ -9,6 +9,9 @@ import pytest
 
 from penstock._pickling import why_not_sendable
 
+pytestmark = [pytest.mark.smoke, pytest.mark.pythons]
+
+
 LOCK = threading.Lock()
 
 

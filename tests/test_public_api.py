@@ -14,6 +14,9 @@ from packaging.requirements import Requirement
 
 import penstock
 
+pytestmark = pytest.mark.pythons
+
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:

@@ -55,6 +55,7 @@ def test_one_changed_line_gives_the_same_on_another_runner(tmp_path, runner):
     assert printed(program, tmp_path) == blocks("text")[0]
 
 
+@pytest.mark.cluster
 def test_the_changed_line_for_a_cluster_gives_the_same(tmp_path, local_cluster_address):
     changed = blocks("python")[1].strip().replace("tcp://scheduler:8786", local_cluster_address)
     program = re.sub(r"^runner = .*$", changed, blocks("python")[0], flags=re.MULTILINE)

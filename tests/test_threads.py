@@ -8,6 +8,8 @@ import pytest
 
 from penstock._threads import background_thread
 
+pytestmark = pytest.mark.smoke
+
 
 def test_it_ends_with_the_block():
     begun, over, ended = threading.Event(), threading.Event(), []

@@ -19,6 +19,9 @@ from penstock.runner import SequentialRunner
 from penstock.runner.processes.backend import ProcessBackend
 from penstock.testing import Diary, DiaryDataset, ListDataset, Recorder, add_one
 
+pytestmark = pytest.mark.smoke
+
+
 KEY = re.compile(r"\((?P<name>[\w.:@]+)-(?P<run>[0-9a-f]{8})-(?P<index>\d+)\)")
 
 

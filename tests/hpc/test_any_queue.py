@@ -11,10 +11,14 @@ import sys
 import dask
 import pytest
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("dask_jobqueue") is None,
-    reason='dask-jobqueue is not installed: pip install "penstock[hpc]"',
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.cluster,
+    pytest.mark.skipif(
+        importlib.util.find_spec("dask_jobqueue") is None,
+        reason='dask-jobqueue is not installed: pip install "penstock[hpc]"',
+    ),
+]
 
 SCRIPT = """
 import logging, os, sys

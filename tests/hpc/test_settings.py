@@ -131,6 +131,7 @@ def test_a_time_that_makes_no_sense_is_refused(seconds):
         DaskRunner(worker_timeout_seconds=seconds)
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize("address", [None, ":0", 0])
 def test_a_local_cluster_listens_on_loopback_only(address):
     """Whoever reaches a scheduler or its dashboard may run code; a port alone says nothing about who may."""

@@ -4,6 +4,8 @@ import pytest
 
 from penstock.io import AbstractDataset, CachedDataset, DatasetError, MemoryDataset
 
+pytestmark = pytest.mark.smoke
+
 
 class Counting(AbstractDataset):
     """Counts what is asked of it."""

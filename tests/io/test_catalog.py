@@ -20,6 +20,8 @@ from penstock.io import (
     TextDataset,
 )
 
+pytestmark = pytest.mark.smoke
+
 
 class Foreign:
     """A dataset of somebody who has never heard of us."""

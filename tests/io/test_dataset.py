@@ -9,6 +9,8 @@ from penstock._typing import DatasetLike
 from penstock.io import AbstractDataset, DatasetError
 from penstock.io.dataset import is_dataset
 
+pytestmark = pytest.mark.smoke
+
 
 class Broken(AbstractDataset):
     """Raises what it was given, wherever it is used."""

@@ -5,6 +5,9 @@ import pytest
 
 import penstock.io
 
+pytestmark = pytest.mark.pythons
+
+
 HEAVY = {"pandas", "numpy", "pyarrow", "dask", "distributed", "fsspec"}
 
 

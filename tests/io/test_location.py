@@ -10,6 +10,8 @@ import pytest
 from penstock.errors import DatasetError
 from penstock.io.location import Location, locate
 
+pytestmark = pytest.mark.smoke
+
 
 def located(filepath, **options):
     return locate(filepath, options, read_options={}, write_options={})

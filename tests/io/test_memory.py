@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 from penstock.io import DatasetError, MemoryDataset
 from penstock.io.memory import Deferred, copied
 
+pytestmark = pytest.mark.smoke
+
+
 ATOMS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
 VALUES = st.recursive(
     ATOMS,

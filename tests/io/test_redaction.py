@@ -10,6 +10,8 @@ from penstock.io.redaction import (
     without_url_secrets,
 )
 
+pytestmark = pytest.mark.smoke
+
 
 @pytest.mark.parametrize(
     ("text", "shown"),

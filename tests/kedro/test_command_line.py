@@ -11,7 +11,12 @@ import pytest
 
 from tests.kedro.conftest import TAKES_RUNNER_PARAMS, Project
 
-RUNNERS = ["SequentialRunner", "ThreadRunner", "ParallelRunner", "DaskRunner"]
+RUNNERS = [
+    "SequentialRunner",
+    "ThreadRunner",
+    "ParallelRunner",
+    pytest.param("DaskRunner", marks=pytest.mark.cluster),
+]
 
 
 @pytest.fixture(params=RUNNERS)

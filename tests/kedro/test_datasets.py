@@ -30,7 +30,12 @@ from kedro_datasets.pandas import CSVDataset, ParquetDataset  # noqa: E402
 from kedro_datasets.partitions import PartitionedDataset  # noqa: E402
 from kedro_datasets.pickle import PickleDataset  # noqa: E402
 
-RUNNERS = ["SequentialRunner", "ThreadRunner", "ParallelRunner", "DaskRunner"]
+RUNNERS = [
+    "SequentialRunner",
+    "ThreadRunner",
+    "ParallelRunner",
+    pytest.param("DaskRunner", marks=pytest.mark.cluster),
+]
 
 
 @pytest.fixture(params=RUNNERS)
@@ -144,7 +149,7 @@ def test_a_cached_versioned_dataset_gives_what_this_run_saved(runner, tmp_path):
     assert cached.load() == "new free"
 
 
-@pytest.mark.parametrize("name", ["ParallelRunner", "DaskRunner"])
+@pytest.mark.parametrize("name", ["ParallelRunner", pytest.param("DaskRunner", marks=pytest.mark.cluster)])
 def test_a_worker_that_remembers_a_listing_finds_new_partitions(name, s3, request):
     """A worker keeps its connection to a store, and what it knows of it, for longer than a run."""
     cls = getattr(penstock.kedro, name)

@@ -96,7 +96,15 @@ def outcome(case, runner, folder, **options):
     return Outcome(values, error, calls, sorted(line for line in lines if line.startswith("release ")))
 
 
-@pytest.fixture(scope="module", params=["SequentialRunner", "ThreadRunner", "ParallelRunner", "DaskRunner"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "SequentialRunner",
+        "ThreadRunner",
+        "ParallelRunner",
+        pytest.param("DaskRunner", marks=pytest.mark.cluster),
+    ],
+)
 def runner(request):
     cls = getattr(penstock.kedro, request.param)
     if request.param == "SequentialRunner":

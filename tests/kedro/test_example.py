@@ -20,6 +20,8 @@ pytestmark = [
     ),
     pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="pyarrow is not installed"),
     pytest.mark.timeout(240),
+    # Of Kedro's releases it needs the newest.
+    pytest.mark.newest,
 ]
 
 
@@ -51,7 +53,9 @@ def results(project):
         ("SequentialRunner", []),
         ("ThreadRunner", ["--runner-params=max_workers=2"]),
         ("ParallelRunner", ["--runner-params=max_workers=2"]),
-        ("DaskRunner", ["--runner-params=n_workers=2,threads_per_worker=1"]),
+        pytest.param(
+            "DaskRunner", ["--runner-params=n_workers=2,threads_per_worker=1"], marks=pytest.mark.cluster
+        ),
     ],
 )
 def test_every_runner_gives_the_same_to_the_last_byte(runner, parameters, kedros, tmp_path):

@@ -7,7 +7,9 @@ import re
 import pytest
 
 
-@pytest.mark.parametrize("runner", ["SequentialRunner", "ParallelRunner", "DaskRunner"])
+@pytest.mark.parametrize(
+    "runner", ["SequentialRunner", "ParallelRunner", pytest.param("DaskRunner", marks=pytest.mark.cluster)]
+)
 def test_what_kedro_logs_of_each_node_is_shown_once_with_its_name(project, request, runner):
     """Workers have the project's logging as well, and would show it on the same terminal."""
     if runner == "DaskRunner":

@@ -6,6 +6,8 @@ from penstock.errors import ConfirmNotUniqueError, InvalidPipelineError, OutputN
 from penstock.pipeline import node, pipeline
 from tests.pipeline.strategies import anything
 
+pytestmark = pytest.mark.smoke
+
 
 def test_names_that_appear_twice_are_reported_with_their_sources():
     one, two = node(anything, "a", "b", name="one"), node(anything, "b", "c", name="two")

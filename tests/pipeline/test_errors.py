@@ -17,6 +17,9 @@ from penstock.errors import (
     SignatureError,
 )
 
+pytestmark = pytest.mark.smoke
+
+
 ERRORS = [
     PipelineError("cannot rename", ["a", "b"], "Look again"),
     CircularDependencyError(["a", "b", "a"]),

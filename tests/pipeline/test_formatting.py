@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 
 import penstock
 from penstock.pipeline import node, pipeline
 from tests.pipeline.strategies import anything, names, pipelines
+
+pytestmark = pytest.mark.smoke
 
 
 def test_a_description_shows_inputs_nodes_and_outputs():

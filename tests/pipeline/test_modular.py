@@ -9,6 +9,8 @@ from penstock.errors import InvalidNodeError, OutputNotUniqueError, PipelineErro
 from penstock.pipeline import Pipeline, node, pipeline
 from tests.pipeline.strategies import anything, names, pipelines
 
+pytestmark = pytest.mark.smoke
+
 
 @pytest.fixture
 def whole():

@@ -11,6 +11,8 @@ from penstock.errors import SelectionError
 from penstock.pipeline import GroupedNodes, node, pipeline
 from tests.pipeline.strategies import anything, names, pipelines
 
+pytestmark = pytest.mark.smoke
+
 
 def row(*namespaces):
     """A chain of nodes n0, n1 ... in these namespaces."""

@@ -15,6 +15,9 @@ from penstock.errors import InvalidNodeError, NodeDataError, SignatureError
 from penstock.pipeline import Node, node
 from tests.pipeline.strategies import anything
 
+pytestmark = [pytest.mark.smoke, pytest.mark.pythons]
+
+
 WORDS = st.text("abc_-.1", min_size=1, max_size=4)
 FORMS = st.one_of(
     st.none(),

@@ -19,6 +19,8 @@ from penstock.pipeline.pipeline import (
 )
 from tests.pipeline.strategies import anything, names, node_lists, pipelines, pipelines_with_nodes
 
+pytestmark = pytest.mark.smoke
+
 
 def test_the_package_gives_the_function_and_the_module_of_the_same_name_gives_errors():
     assert callable(pipeline)

@@ -8,6 +8,8 @@ import pytest
 from penstock.errors import NodeDataError
 from penstock.pipeline import node
 
+pytestmark = pytest.mark.smoke
+
 
 def identity(value):
     return value

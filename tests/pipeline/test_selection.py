@@ -8,6 +8,8 @@ from penstock.errors import SelectionError
 from penstock.pipeline import node, pipeline
 from tests.pipeline.strategies import anything, names, pipelines, pipelines_with_nodes
 
+pytestmark = pytest.mark.smoke
+
 
 @pytest.fixture
 def whole():

@@ -10,6 +10,8 @@ from penstock.errors import SignatureError
 from penstock.pipeline import node
 from penstock.pipeline.signature import bound_order
 
+pytestmark = [pytest.mark.smoke, pytest.mark.pythons]
+
 
 def two(first, second):
     return first, second

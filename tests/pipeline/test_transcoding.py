@@ -9,6 +9,9 @@ from penstock.pipeline import node, pipeline
 from penstock.pipeline.transcoding import ambiguous, base_name, split
 from tests.pipeline.strategies import anything, names
 
+pytestmark = pytest.mark.smoke
+
+
 PARTS = st.text("ab.:", max_size=3)
 
 

@@ -26,6 +26,7 @@ class OwnRunner(AbstractRunner):
         return get(dict(graph), list(keys))
 
 
+@pytest.mark.newest
 class TestOwnRunner(RunnerContract):
     """Whoever overrides `get` alone has a runner that keeps all the promises."""
 

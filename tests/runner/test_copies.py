@@ -58,7 +58,10 @@ KINDS = {
 }
 
 
-@pytest.fixture(params=["sequential", "threads", "processes", "cluster", "cluster of threads"])
+CLUSTERS = [pytest.param(name, marks=pytest.mark.cluster) for name in ("cluster", "cluster of threads")]
+
+
+@pytest.fixture(params=["sequential", "threads", "processes", *CLUSTERS])
 def runner(request):
     if request.param == "cluster":
         return DaskRunner(request.getfixturevalue("client"))

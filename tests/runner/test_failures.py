@@ -22,6 +22,8 @@ from penstock.runner.cluster.workers import waiting
 from penstock.tasks.base import Work
 from penstock.testing import DiaryDataset, add_one
 
+pytestmark = pytest.mark.cluster
+
 
 @pytest.fixture
 def runner(mortal):

@@ -39,7 +39,7 @@ def told(caplog, name="turbines"):
     return [record.getMessage() for record in caplog.records if record.name == name]
 
 
-@pytest.fixture(params=["processes", "cluster"])
+@pytest.fixture(params=["processes", pytest.param("cluster", marks=pytest.mark.cluster)])
 def runner(request):
     if request.param == "processes":
         return ParallelRunner(2)
@@ -72,7 +72,10 @@ RUNNERS = {
 }
 
 
-@pytest.mark.parametrize(("kind", "level"), [("processes", "INFO"), ("processes", ""), ("a cluster", "INFO")])
+@pytest.mark.parametrize(
+    ("kind", "level"),
+    [("processes", "INFO"), ("processes", ""), pytest.param("a cluster", "INFO", marks=pytest.mark.cluster)],
+)
 def test_a_script_shows_everything_once(script, kind, level):
     """Workers have inherited the streams of the script, and could say all of it once more."""
     process = script(PROGRAM.replace("RUNNER", RUNNERS[kind]), *filter(None, [level]))
@@ -540,6 +543,7 @@ def test_a_flood_is_cut_short_and_the_rest_counted(client, caplog):
     assert sum(map(int, counts)) == 5_000 - len(arrived)
 
 
+@pytest.mark.cluster
 def test_a_worker_that_comes_late_speaks_as_well(caplog, tmp_path):
     """A worker that joins a run which goes on has heard nothing of its beginning."""
     from distributed import Client, LocalCluster  # noqa: PLC0415
@@ -625,6 +629,8 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
+@pytest.mark.cluster
 def test_what_a_fork_of_a_worker_says_is_on_the_workers_own_terminal(script):
     """It has no loop that could send it to the driver."""
     printed, _ = script(FORKED).communicate(timeout=60)

@@ -26,7 +26,7 @@ from penstock.runner.cluster.checks.shared_files import stored_datasets
 from penstock.testing import DiaryDataset, Recorder
 
 
-@pytest.fixture(params=["sequential", "thread", "parallel", "dask"])
+@pytest.fixture(params=["sequential", "thread", "parallel", pytest.param("dask", marks=pytest.mark.cluster)])
 def new_runner(request):
     """Makes a runner of each kind."""
     if request.param == "dask":

@@ -11,12 +11,15 @@ from penstock.runner import SequentialRunner
 from penstock.testing import DiaryDataset, RunnerContract, add_one
 
 
+@pytest.mark.smoke
+@pytest.mark.pythons
 class TestSequentialRunner(RunnerContract):
     @pytest.fixture
     def runner(self):
         return SequentialRunner()
 
 
+@pytest.mark.oldest
 class TestSequentialRunnerAsync(RunnerContract):
     is_async = True
 

@@ -80,7 +80,9 @@ def shown(sent):
     return lines
 
 
-@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize(
+    "runner", ["SequentialRunner", "ParallelRunner", pytest.param("DaskRunner", marks=pytest.mark.cluster)]
+)
 def test_on_a_terminal_what_nodes_say_stands_above_the_bar(tmp_path, runner):
     # Longer than from one look of the bar to the next, twice.
     sent, lines = on_a_terminal(program(runner, seconds=1.5), tmp_path / "script.py")

@@ -12,6 +12,9 @@ from penstock.pipeline import node, pipeline
 from penstock.runner import SequentialRunner, ThreadRunner
 from penstock.tasks.bindings import OutputBinding
 
+pytestmark = pytest.mark.smoke
+
+
 np = pytest.importorskip("numpy", reason="arrays and frames are copied in ways of their own")
 pd = pytest.importorskip("pandas", reason="arrays and frames are copied in ways of their own")
 

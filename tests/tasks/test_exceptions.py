@@ -16,6 +16,8 @@ from penstock.errors import CannotSendError, MissingInputError, NodeError
 from penstock.tasks.exceptions import TEXT_LENGTH, PackedError, add_note, pack_error, unpack_error
 from penstock.testing import CountsUp, notes_of
 
+pytestmark = [pytest.mark.smoke, pytest.mark.pythons]
+
 
 def home(error, task="node 'train'"):
     """The exception after its journey: raised, carried, pickled, unpacked."""

@@ -118,6 +118,7 @@ def test_a_later_run_takes_what_an_earlier_one_left_on_the_cluster(client):
     assert catalog.load("b") == 2
 
 
+@pytest.mark.cluster
 def test_outputs_are_fetched_from_a_temporary_cluster():
     runner = DaskRunner(n_workers=1, threads_per_worker=2, processes=False)
 
@@ -126,6 +127,7 @@ def test_outputs_are_fetched_from_a_temporary_cluster():
     assert result["b"].load() == 2
 
 
+@pytest.mark.cluster
 def test_an_output_whose_cluster_is_gone_is_a_dataset_error():
     with LocalCluster(
         n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
@@ -224,6 +226,7 @@ def test_a_client_of_the_runners_own_does_not_become_the_default(cluster):
         distributed.default_client()
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize("given", [{}, {"n_workers": 2, "threads_per_worker": 1}])
 def test_without_a_cluster_there_is_one_for_the_run(given):
     nodes = pipeline([node(lambda: (os.getpid(), os.getppid()), None, ["worker", "parent"], name="who")])
@@ -332,6 +335,7 @@ def mortal_client():
         client.wait_for_workers(1, timeout=60)
 
 
+@pytest.mark.cluster
 def test_a_task_that_kills_its_workers_is_named(mortal_client):
     """Too large a table: the kernel, or the batch system, kills whoever loads it."""
     nodes = pipeline([node(lambda: os._exit(1), None, "b", name="greedy")])
@@ -340,6 +344,7 @@ def test_a_task_that_kills_its_workers_is_named(mortal_client):
         DaskRunner(mortal_client).run(nodes, DataCatalog())
 
 
+@pytest.mark.cluster
 def test_a_run_survives_the_death_of_a_worker(mortal_client, tmp_path):
     """What the dead worker held is computed again, and each node is counted once."""
     died = tmp_path / "died"
@@ -398,6 +403,8 @@ def test_its_repr_shows_plain_arguments_and_no_credentials(client):
     assert "host:1" in shown
 
 
+@pytest.mark.slow
+@pytest.mark.cluster
 def test_ctrl_c_ends_a_temporary_cluster(script, tmp_path):
     process = script(INTERRUPTED, str(tmp_path))
     pid_file = tmp_path / "pid"
@@ -483,6 +490,8 @@ run(pipeline([node(abs, "x", "y")]), {"x": -1}, DaskRunner(n_workers=1, dashboar
 """
 
 
+@pytest.mark.slow
+@pytest.mark.cluster
 @pytest.mark.skipif(
     distributed.__version__.startswith("2025."), reason="this Dask starts its workers again and again"
 )
@@ -496,6 +505,7 @@ def test_a_script_without_a_guard_is_told_to_have_one(script):
     assert 'under `if __name__ == "__main__":`' in last
 
 
+@pytest.mark.cluster
 def test_a_value_that_cannot_travel_to_its_reader_ends_the_run():
     """A lock is found out by its copy; what is handed over as it is, or copies well, is found out by nobody."""
     with (

@@ -1,4 +1,7 @@
-"""DaskRunner: the contract, on every way to a cluster."""
+"""DaskRunner: the contract, on every way to a cluster.
+
+A client of processes is tested everywhere. The other ways are shared out: each meets the newest dependencies, or the oldest.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,23 @@ import pytest
 from penstock import DaskRunner
 from penstock.testing import RunnerContract
 
+pytestmark = pytest.mark.cluster
+
 
 class DaskContract(RunnerContract):
     leaves_process = True
     runs_nodes_at_once = True
 
 
+@pytest.mark.pythons
 class TestClient(DaskContract):
     @pytest.fixture
     def runner(self, client):
         return DaskRunner(client)
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
+@pytest.mark.oldest
 class TestClientAsync(DaskContract):
     is_async = True
 
@@ -28,7 +35,8 @@ class TestClientAsync(DaskContract):
         return DaskRunner(client, is_async=True)
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
+@pytest.mark.newest
 class TestClientOfThreads(DaskContract):
     """Workers in this process hand over objects as they are: copies have to keep readers apart."""
 
@@ -37,7 +45,8 @@ class TestClientOfThreads(DaskContract):
         return DaskRunner(in_process_client)
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
+@pytest.mark.oldest
 class TestAddress(DaskContract):
     """The runner opens a client of its own for each run."""
 

@@ -24,7 +24,7 @@ from penstock.runner.cluster.checks import compatibility as fit
 from penstock.runner.cluster.workers import waiting
 from penstock.testing import add_one
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def test_what_is_waited_for_is_said_less_and_less_often():
 
 
 ADAPTIVE = []
-"""The cluster, for its workers, which are threads of this process."""
+"""The cluster and what adapts it, for its workers, which are threads of this process."""
 
 
 def until(is_so):
@@ -157,6 +157,14 @@ def workers():
     return len(ADAPTIVE[0].scheduler.workers)
 
 
+def shrink():
+    ADAPTIVE[1].wait_count = 2
+
+
+def states(word):
+    return [task.state for key, task in ADAPTIVE[0].scheduler.tasks.items() if word in str(key)]
+
+
 def test_a_cluster_that_adapts_grows_and_shrinks_under_a_run(tmp_path):
     """A worker that is sent home leaves what it holds to the others: no node is called twice for it."""
 
@@ -167,6 +175,9 @@ def test_a_cluster_that_adapts_grows_and_shrinks_under_a_run(tmp_path):
         return k
 
     def narrow(*numbers):
+        # A worker that is sent home while it works leaves its work to be done again: so not before.
+        until(lambda: states("wide") == ["memory"] * 4)
+        shrink()
         until(lambda: workers() == 1)
         return sum(numbers)
 
@@ -176,8 +187,11 @@ def test_a_cluster_that_adapts_grows_and_shrinks_under_a_run(tmp_path):
     with LocalCluster(
         n_workers=0, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
     ) as cluster:
-        ADAPTIVE[:] = [cluster]
-        cluster.adapt(minimum=0, maximum=2, interval="50ms", wait_count=2, target_duration="100ms")
+        never = 1_000_000
+        adaptive = cluster.adapt(
+            minimum=0, maximum=2, interval="50ms", wait_count=never, target_duration="100ms"
+        )
+        ADAPTIVE[:] = [cluster, adaptive]
 
         result = DaskRunner(cluster).run(
             pipeline([*parts, node(narrow, "y0", "z", name="narrow"), last]), DataCatalog({"x": 1})

@@ -20,6 +20,9 @@ from penstock.runner import ParallelRunner
 from penstock.runner.processes import pool
 from penstock.testing import add_one, fail
 
+pytestmark = pytest.mark.pythons
+
+
 MEMORY_FOLDER = Path("/dev/shm")
 
 

@@ -8,6 +8,7 @@ from penstock.runner import ParallelRunner
 from penstock.testing import RunnerContract
 
 
+@pytest.mark.pythons
 class TestParallelRunner(RunnerContract):
     leaves_process = True
     runs_nodes_at_once = True
@@ -17,6 +18,8 @@ class TestParallelRunner(RunnerContract):
         return ParallelRunner(max_workers=2)
 
 
+@pytest.mark.slow
+@pytest.mark.oldest
 class TestParallelRunnerAsync(RunnerContract):
     leaves_process = True
     runs_nodes_at_once = True

@@ -25,6 +25,9 @@ from penstock.runner.processes.exchange import DriverEnd
 from penstock.runner.processes.shared_memory import INLINE_BYTES, Handle, new_room
 from penstock.tasks.exceptions import PackedError
 
+pytestmark = pytest.mark.pythons
+
+
 np = pytest.importorskip("numpy", reason="large buffers are numpy's")
 
 LARGE = np.arange(100_000, dtype="int64")

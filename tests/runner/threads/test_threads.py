@@ -15,6 +15,8 @@ from penstock.runner import ThreadRunner
 from penstock.testing import RunnerContract
 
 
+@pytest.mark.smoke
+@pytest.mark.pythons
 class TestThreadRunner(RunnerContract):
     runs_nodes_at_once = True
 
@@ -23,6 +25,7 @@ class TestThreadRunner(RunnerContract):
         return ThreadRunner(max_workers=2)
 
 
+@pytest.mark.newest
 class TestThreadRunnerWithOneThread(RunnerContract):
     @pytest.fixture
     def runner(self):
