@@ -19,13 +19,13 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from penstock.io import DatasetError, PickleDataset, TextDataset
-from penstock.io.atomic import replaced_file, replaced_object
+from penstock.io.atomic import atomic_upload, atomic_write
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes and signals of POSIX")
 
 
 def write(path, content, error=None):
-    with replaced_file(path) as file:
+    with atomic_write(path) as file:
         file.write(content)
         file.flush()
         if error is not None:
@@ -39,7 +39,7 @@ def names(folder):
 def test_a_file_is_there_only_when_all_is_written(tmp_path):
     path = tmp_path / "file"
 
-    with replaced_file(path) as file:
+    with atomic_write(path) as file:
         file.write(b"half")
         file.flush()
         is_there_at_half = path.exists()
@@ -296,7 +296,7 @@ def test_a_store_that_renames_has_the_new_file_and_nothing_else(tmp_path, make):
     path = tmp_path / "deep" / "file"
 
     for content in (b"old", b"new"):
-        with replaced_object(make(), str(path), {}) as file:
+        with atomic_upload(make(), str(path), {}) as file:
             file.write(content)
 
     assert path.read_bytes() == b"new"
@@ -308,7 +308,7 @@ def test_an_upload_that_breaks_leaves_the_old_file(tmp_path, make):
     path = tmp_path / "file"
     path.write_bytes(b"old")
 
-    with pytest.raises(OSError, match=r"gone|file"), replaced_object(make(), str(path), {}) as file:
+    with pytest.raises(OSError, match=r"gone|file"), atomic_upload(make(), str(path), {}) as file:
         file.write(b"the new content")
 
     assert path.read_bytes() == b"old"
@@ -318,7 +318,7 @@ def test_an_upload_that_breaks_leaves_the_old_file(tmp_path, make):
 def test_an_upload_that_breaks_leaves_no_half_file_behind(tmp_path, make):
     with (
         pytest.raises(OSError, match=r"gone|file"),
-        replaced_object(make(), str(tmp_path / "file"), {}) as file,
+        atomic_upload(make(), str(tmp_path / "file"), {}) as file,
     ):
         file.write(b"the new content")
 
@@ -335,7 +335,7 @@ def test_a_second_rename_that_fails_brings_the_old_file_back(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
 
-    with pytest.raises(ConnectionError), replaced_object(Unlucky(), str(path), {}) as file:
+    with pytest.raises(ConnectionError), atomic_upload(Unlucky(), str(path), {}) as file:
         file.write(b"new")
 
     assert path.read_bytes() == b"old"
@@ -357,7 +357,7 @@ def test_a_rename_whose_answer_does_not_come_leaves_a_whole_file(tmp_path, lost,
     path = tmp_path / "file"
     path.write_bytes(b"old")
 
-    with pytest.raises(error), replaced_object(Lost(), str(path), {}) as file:
+    with pytest.raises(error), atomic_upload(Lost(), str(path), {}) as file:
         file.write(b"new")
 
     assert path.read_bytes() == {1: b"old", 2: b"new"}[lost]
@@ -369,7 +369,7 @@ def test_an_object_store_gets_nothing_until_all_is_written():
     seen = []
 
     def fail_at_half():
-        with replaced_object(fs, "/file", {}) as file:
+        with atomic_upload(fs, "/file", {}) as file:
             file.write(b"half")
             file.flush()
             seen.append(fs.cat_file("/file"))
@@ -383,10 +383,10 @@ def test_an_object_store_gets_nothing_until_all_is_written():
 
 @pytest.mark.parametrize("limit", [0, 2**20], ids=["as a file", "in one piece"])
 def test_an_object_is_put_whatever_its_size(monkeypatch, limit):
-    monkeypatch.setattr("penstock.io.atomic._ONE_PIECE_BYTES", limit)
+    monkeypatch.setattr("penstock.io.atomic._LARGEST_SINGLE_UPLOAD_BYTES", limit)
     fs = MemoryFileSystem()
 
-    with replaced_object(fs, "/sized", {}) as file:
+    with atomic_upload(fs, "/sized", {}) as file:
         file.write(b"content")
 
     assert fs.cat_file("/sized") == b"content"
@@ -395,7 +395,7 @@ def test_an_object_is_put_whatever_its_size(monkeypatch, limit):
 def test_the_temporary_file_of_an_upload_is_removed(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
-    with replaced_object(fsspec.filesystem("memory"), "/file", {}) as file:
+    with atomic_upload(fsspec.filesystem("memory"), "/file", {}) as file:
         file.write(b"content")
         assert names(tmp_path)
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.smoke
 
 
 class Foreign:
-    """A dataset of somebody who has never heard of us."""
+    """A dataset of a class that knows nothing of Penstock."""
 
     def __init__(self, data=None):
         self.data = data
@@ -114,7 +114,7 @@ def test_replacing_a_dataset_warns_and_registers_it_anew(caplog):
     assert catalog.keys() == ["b", "a"]
     assert catalog.load("a") == 3
     [record] = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert "'a'" in record.getMessage()
+    assert record.getMessage() == "Replacing dataset 'a'"
 
 
 def test_a_new_name_does_not_warn(caplog):
@@ -130,7 +130,7 @@ def test_in_tells_what_is_registered():
     assert "b" not in catalog
 
 
-def test_a_dataset_that_nobody_has_is_not_found_and_close_names_are_offered():
+def test_an_unknown_dataset_is_an_error_that_offers_similar_names():
     catalog = DataCatalog({"companies": 1})
 
     with pytest.raises(DatasetNotFoundError, match=r"'company'.*companies"):
@@ -147,7 +147,7 @@ def test_an_unknown_name_does_not_exist():
     assert DataCatalog().exists("unknown") is False
 
 
-def test_get_gives_none_for_an_unknown_name_unless_told_to_make_a_dataset():
+def test_get_returns_none_for_an_unknown_name_unless_asked_to_make_a_dataset():
     catalog = DataCatalog()
 
     assert catalog.get("new") is None
@@ -294,7 +294,7 @@ def test_filter_gives_the_names_that_pass_all_conditions(conditions, names):
     assert catalog.filter(**conditions) == names
 
 
-def test_the_type_of_a_dataset_is_told_without_registering_anything():
+def test_the_type_of_a_dataset_is_returned_without_registering_anything():
     catalog = DataCatalog({"a": 1})
 
     assert catalog.get_type("a") == "penstock.io.memory.MemoryDataset"

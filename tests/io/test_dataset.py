@@ -131,7 +131,7 @@ def test_errors_are_wrapped_once_however_deep_the_inheritance():
     assert str(caught.value).count("Cannot load") == 1
 
 
-def test_an_inherited_method_is_not_dressed_again():
+def test_an_inherited_method_is_not_wrapped_again():
     class Alias(Broken):
         load = Broken.load
 
@@ -162,6 +162,7 @@ def test_a_dataset_that_cannot_tell_whether_it_exists_says_no_and_warns(caplog):
     [record] = caplog.records
     assert record.levelno == logging.WARNING
     assert "Older" in record.getMessage()
+    assert "has no _exists method: its data is treated as missing" in record.getMessage()
 
 
 def test_a_dataset_with_nothing_to_release_is_released():
@@ -199,7 +200,7 @@ def test_an_error_of_a_dataset_does_not_show_the_password_of_a_url():
 
 
 def test_an_error_that_cannot_be_cleaned_is_not_shown_at_all():
-    """Its text is made of attributes that nobody else knows: the traceback would print it as the cause."""
+    """An error that makes its text from its own attributes; the traceback would print it as the cause."""
 
     class TalkativeError(Exception):
         def __str__(self):

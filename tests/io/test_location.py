@@ -29,7 +29,7 @@ def test_a_local_file_has_one_absolute_path(filepath):
 @pytest.mark.parametrize(
     "url", ["s3://bucket/x", "simplecache::s3://bucket/x", "memory://x", "zip://a::/data/x.zip"]
 )
-def test_everything_else_is_a_url_for_fsspec_as_it_is(url):
+def test_other_locations_are_passed_to_fsspec_unchanged(url):
     assert located(url, anon=True) == Location(url, is_local=False, options={"anon": True})
 
 
@@ -63,37 +63,37 @@ def test_a_file_is_closed_when_the_reader_is_done(tmp_path):
     assert file.closed
 
 
-def test_a_folder_is_told_from_a_file(tmp_path):
+def test_folders_and_files_are_distinguished(tmp_path):
     (tmp_path / "file").touch()
-    fsspec.filesystem("memory").pipe_file("/told/file", b"")
+    fsspec.filesystem("memory").pipe_file("/distinct/file", b"")
 
     answers = [
         located(path).is_folder()
-        for path in (tmp_path, tmp_path / "file", "memory://told", "memory://told/file")
+        for path in (tmp_path, tmp_path / "file", "memory://distinct", "memory://distinct/file")
     ]
 
     assert answers == [True, False, True, False]
 
 
-def test_releasing_a_url_reaches_the_cache_of_the_file_and_of_its_folder():
-    forgotten = []
+def test_releasing_a_url_drops_the_cached_listings_of_file_and_folder():
+    invalidated = []
 
-    class Remembering(fsspec.AbstractFileSystem):
-        protocol = "forgetful"
+    class Caching(fsspec.AbstractFileSystem):
+        protocol = "caching"
 
         def invalidate_cache(self, path=None):
-            forgotten.append(path)
+            invalidated.append(path)
 
-    fsspec.register_implementation("forgetful", Remembering, clobber=True)
+    fsspec.register_implementation("caching", Caching, clobber=True)
 
-    located("forgetful://folder/file").forget()
+    located("caching://folder/file").invalidate_cache()
 
-    assert forgotten == ["folder/file", "folder"]
+    assert invalidated == ["folder/file", "folder"]
 
 
-def test_a_home_that_nobody_has_is_named():
-    with pytest.raises(DatasetError, match="~nobody_of_that_name/file"):
-        located("~nobody_of_that_name/file")
+def test_a_home_folder_that_does_not_exist_is_reported():
+    with pytest.raises(DatasetError, match="Cannot find the home folder in ~no_user_of_that_name/file"):
+        located("~no_user_of_that_name/file")
 
 
 def packed(path, content):
@@ -109,7 +109,7 @@ def packed(path, content):
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_a_file_in_an_archive_is_read(tmp_path, kind):
-    """Its file system closes the archive when nobody has it any more."""
+    """Its file system closes the archive when it is freed."""
     path = tmp_path / f"archive.{kind}"
     packed(path, b"content")
 

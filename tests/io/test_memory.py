@@ -64,7 +64,7 @@ def test_what_is_loaded_is_what_was_saved_and_belongs_to_the_reader(value):
 @pytest.mark.parametrize(
     "value", [None, True, 7, 1.5, 2j, "text", b"bytes", (), (1, "a", None), frozenset({1, 2})], ids=repr
 )
-def test_a_value_that_nobody_can_tell_from_its_copy_comes_back_itself(value):
+def test_an_immutable_value_is_not_copied(value):
     assert copied(value) is value
 
 
@@ -291,12 +291,12 @@ def test_a_fetch_that_fails_can_be_tried_again():
 
 
 @pytest.mark.parametrize(
-    "forget", [lambda dataset: dataset.release(), lambda dataset: dataset.save(2)], ids=["release", "save"]
+    "drop", [lambda dataset: dataset.release(), lambda dataset: dataset.save(2)], ids=["release", "save"]
 )
-def test_release_and_save_forget_a_deferred_value(forget):
+def test_release_and_save_drop_a_deferred_value(drop):
     dataset, elsewhere = deferring(1)
 
-    forget(dataset)
+    drop(dataset)
 
     assert dataset.deferred is None
     assert elsewhere.fetched == 0

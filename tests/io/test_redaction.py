@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from penstock.io.redaction import (
     hide_in_error,
     secret_options,
-    secrets_of,
+    secret_texts,
     without_secret_options,
     without_url_secrets,
 )
@@ -55,7 +55,7 @@ def test_hiding_twice_is_hiding_once():
 
 
 def test_the_secrets_are_all_texts_among_the_options_the_longest_first():
-    found = secrets_of(
+    found = secret_texts(
         "s3://user1:pass/word@b",
         {"a": "longest secret", "b": {"c": ["inner"]}, "n": 3, "flag": True, "d": b"bytes"},
     )
@@ -66,13 +66,13 @@ def test_the_secrets_are_all_texts_among_the_options_the_longest_first():
 
 def test_a_secret_is_known_in_each_of_its_spellings():
     """A URL in an error has it quoted, a repr has it escaped."""
-    found = secrets_of("", {"password": "a b\\c@d"})
+    found = secret_texts("", {"password": "a b\\c@d"})
 
     assert {"a b\\c@d", "a%20b%5Cc%40d", "a+b%5Cc%40d", "a b\\\\c@d"} <= set(found)
 
 
 def test_texts_too_short_to_be_secret_are_left():
-    assert secrets_of("", {"a": "", "b": "us"}) == []
+    assert secret_texts("", {"a": "", "b": "us"}) == []
 
 
 def test_options_with_telling_names_are_secret_at_any_depth():
@@ -94,7 +94,7 @@ def test_options_with_telling_names_are_secret_in_lists_too():
         "mode": ["w"],
     }
 
-    assert {"hunter22", "hunter33"} <= set(secrets_of("", secret_options(options)))
+    assert {"hunter22", "hunter33"} <= set(secret_texts("", secret_options(options)))
     assert "host" not in str(secret_options(options))
     assert without_secret_options(options) == {
         "clients": [{"password": "***", "host": "h"}, 3],

@@ -1,4 +1,8 @@
-"""Where data lives: datasets and the catalog that names them."""
+"""Datasets, and the catalog that names them: where data is stored.
+
+This package loads and saves data: in memory, and in files on this machine or on any file system of fsspec. It does not know
+pipelines (`penstock.pipeline`), runners or Dask. A new kind of dataset is a subclass of `AbstractDataset` or `FileDataset`.
+"""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""Files that are replaced whole or not at all.
+"""Atomic writes: a file is replaced as a whole or not at all.
 
 | store | how |
 | --- | --- |
-| local | written beside the file under a hidden name, flushed to the disk, renamed onto it |
-| fsspec, with a rename of its own (SFTP, HDFS, FTP, SMB ...) | written here, uploaded beside the file, renamed onto it |
-| fsspec, without (S3, GCS, memory ...) | written here, then put as one object, which those stores show when it is complete |
+| local | write a hidden file in the same folder, flush it to the disk, rename it onto the old file |
+| fsspec with its own rename (SFTP, HDFS, FTP, SMB ...) | write a local file, upload it to the same folder, rename it onto the old file |
+| fsspec without (S3, GCS, memory ...) | write a local file, upload it as one object; these stores show an object when it is complete |
 
-A failure while the data is being written removes what was written. A killed process may leave a hidden file beside the
-old one. Some stores do not rename onto an existing file; there, and only there, the old file steps aside for a moment.
+If writing fails, the new file is removed. A killed process can leave a hidden file next to the old one. Some stores cannot
+rename onto an existing file; only there, the old file is renamed first, and missing for a moment.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-_ONE_PIECE_BYTES = 64 * 2**20
-"""Up to this size an upload is read into memory and sent by one call."""
+_LARGEST_SINGLE_UPLOAD_BYTES = 64 * 2**20
+"""A file of up to this size is read into memory and uploaded by one call; a larger one is uploaded from its path."""
 
 
 @contextlib.contextmanager
-def replaced_file(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file to write to, which takes the place of `path` when the block ends, and vanishes when the block raises.
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file to write to. It replaces `path` when the block ends, and is removed when the block raises.
 
-    As with `open(path, "wb")`, links are followed, the mode of an old file stays and a new one gets what the umask
-    leaves, and a file that may not be written is not replaced. Missing folders are made.
+    As with `open(path, "wb")`, links are followed, an old file keeps its mode, the umask applies to a new file, and a
+    file without write permission is not replaced. Missing folders are created.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: The file cannot be written.
     """
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
-        # A folder fails here, with the right error; a device or a pipe has to be written as it is.
+        # A folder fails here with the right error; a device or a pipe cannot be replaced, only written to.
         with target.open("wb") as file:
             yield file
         return
@@ -57,36 +57,36 @@ def replaced_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextlib.contextmanager
-def replaced_object(fs: Any, path: str, options: Mapping[str, Any]) -> Iterator[IO[bytes]]:
-    """A binary file to write to, which is uploaded to `path` when the block ends, and is dropped when the block raises.
+def atomic_upload(fs: Any, path: str, options: Mapping[str, Any]) -> Iterator[IO[bytes]]:
+    """A binary file to write to. It is uploaded to `path` when the block ends, and removed when the block raises.
 
     Args:
         fs: An fsspec file system.
-        path: Where on it.
+        path: The path on the file system.
         options: Arguments of the file system's `pipe_file` and `put_file`.
 
     Raises:
-        OSError: the file system cannot store it.
+        OSError: The file system cannot store the file.
     """
     with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
         source = Path(folder, "upload")
         with _new_file(source) as file:
             yield file
-        if _renames(fs):
+        if _has_own_rename(fs):
             _upload_and_rename(fs, source, path, options)
         else:
             _upload(fs, source, path, options)
 
 
 def _new_file(path: Path) -> IO[bytes]:
-    # Opened by descriptor: a file that knows its path makes pandas open the path a second time. 0o666 is what open() asks for.
+    # Opened by descriptor: pandas would open the path of a file a second time. 0o666 is the mode that open() uses.
     return os.fdopen(
         os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), "wb"
     )
 
 
 def _hidden_name(name: str) -> str:
-    # File systems allow 255 bytes a name; a character has up to four.
+    # File systems allow 255 bytes for a name, and a character has up to four.
     return f".{name[:50]}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
 
 
@@ -95,15 +95,15 @@ def _keep_mode(old: Path, new: Path) -> None:
         new.chmod(stat.S_IMODE(old.stat().st_mode))
 
 
-def _renames(fs: Any) -> bool:
-    import fsspec  # noqa: PLC0415 - costs 0.1 s, and who has a file system has paid for it
+def _has_own_rename(fs: Any) -> bool:
+    import fsspec  # noqa: PLC0415 - takes 0.1 s, and is imported already where there is a file system
 
-    # The one that all inherit copies and removes, which shows a half copied file.
+    # The inherited `mv` copies and removes: readers would see a file that is copied in part.
     return getattr(fs.mv, "__func__", None) is not fsspec.AbstractFileSystem.mv
 
 
 def _upload(fs: Any, source: Path, path: str, options: Mapping[str, Any]) -> None:
-    if source.stat().st_size <= _ONE_PIECE_BYTES:
+    if source.stat().st_size <= _LARGEST_SINGLE_UPLOAD_BYTES:
         fs.pipe_file(path, source.read_bytes(), **options)
     else:
         fs.put_file(str(source), path, **options)
@@ -116,19 +116,19 @@ def _upload_and_rename(fs: Any, source: Path, path: str, options: Mapping[str, A
         try:
             _upload(fs, source, temporary, options)
         except OSError:
-            # Made only when missing: asking an object store for a folder can make a bucket.
+            # The folder is created only if it is missing: in an object store, creating a folder can create a bucket.
             if fs.exists(str(target.parent)):
                 raise
             fs.makedirs(str(target.parent), exist_ok=True)
             _upload(fs, source, temporary, options)
-        _rename_over(fs, temporary, path)
+        _rename_onto(fs, temporary, path)
     except BaseException:
         with contextlib.suppress(Exception):
             fs.rm_file(temporary)
         raise
 
 
-def _rename_over(fs: Any, temporary: str, path: str) -> None:
+def _rename_onto(fs: Any, temporary: str, path: str) -> None:
     try:
         fs.mv(temporary, path)
     except OSError:
@@ -136,16 +136,16 @@ def _rename_over(fs: Any, temporary: str, path: str) -> None:
             raise
     if not fs.exists(temporary):
         return
-    # This store refuses, some without a word, to rename onto a file that is there. The old one steps aside.
-    aside = f"{temporary}.old"
+    # This store cannot rename onto an existing file; some stores do not even raise an error. Rename the old file first.
+    backup = f"{temporary}.old"
     try:
-        fs.mv(path, aside)
+        fs.mv(path, backup)
         fs.mv(temporary, path)
     except BaseException:
-        # A store may have renamed although its answer did not come.
+        # The rename may have succeeded although the store's answer was lost.
         if not fs.exists(path):
-            fs.mv(aside, path)
-        elif fs.exists(aside):
-            fs.rm_file(aside)
+            fs.mv(backup, path)
+        elif fs.exists(backup):
+            fs.rm_file(backup)
         raise
-    fs.rm_file(aside)
+    fs.rm_file(backup)

@@ -1,4 +1,4 @@
-"""Datasets by name."""
+"""The catalog: datasets by name."""
 
 from __future__ import annotations
 
@@ -22,19 +22,39 @@ _LOG = logging.getLogger(__name__)
 
 
 class DataCatalog:
-    """Names, and the dataset that each of them stands for.
+    """Datasets by name.
 
-    An object with `load`, `save`, `exists` and `release` is a dataset, whoever wrote it; anything else is data and is
-    put into a `MemoryDataset`. Several threads may use a catalog at once.
+    Any object with `load`, `save`, `exists` and `release` is a dataset, also if its class is not one of ours. Anything
+    else is data, and becomes a `MemoryDataset`. Several threads can use a catalog at the same time.
 
     Args:
         datasets: Datasets or data by name.
-        validation_enabled: Kept for Kedro's sake; it changes nothing here.
+        validation_enabled: Accepted for compatibility with Kedro, and ignored.
+
+    Example:
+        >>> from penstock.io import DataCatalog, JSONDataset
+        >>> catalog = DataCatalog({"rate": 0.5, "metrics": JSONDataset("metrics.json")})
+        >>> catalog.exists("metrics")
+        False
+        >>> catalog.save("metrics", {"rmse": 0.25})
+        >>> catalog.load("metrics")
+        {'rmse': 0.25}
+        >>> catalog["numbers"] = [1, 2]
+        >>> catalog.keys(), "numbers" in catalog, len(catalog)
+        (['rate', 'metrics', 'numbers'], True, 3)
+        >>> [dataset.load() for dataset in catalog.values()]
+        [0.5, {'rmse': 0.25}, [1, 2]]
+        >>> {name: dataset.load() for name, dataset in catalog.items()}
+        {'rate': 0.5, 'metrics': {'rmse': 0.25}, 'numbers': [1, 2]}
+        >>> catalog["number"]
+        Traceback (most recent call last):
+        ...
+        penstock.errors.DatasetNotFoundError: The catalog has no dataset 'number'; did you mean numbers?
     """
 
     def __init__(self, datasets: Mapping[str, Any] | None = None, *, validation_enabled: bool = True) -> None:
         self.validation_enabled = validation_enabled
-        # Look-ups take the lock as well: a dataset that is being replaced is gone for a moment.
+        # Look-ups take the lock as well, since a dataset is missing for a moment while it is replaced.
         self._lock = threading.RLock()
         self._dataset_by_name: dict[str, DatasetLike] = {}
         for name, dataset in (datasets or {}).items():
@@ -43,17 +63,29 @@ class DataCatalog:
     # Names and datasets
 
     def keys(self) -> list[str]:
-        """All names, in order of registration."""
+        """All names.
+
+        Returns:
+            The names in the order of registration.
+        """
         with self._lock:
             return list(self._dataset_by_name)
 
     def values(self) -> list[DatasetLike]:
-        """All datasets, in order of registration."""
+        """All datasets.
+
+        Returns:
+            The datasets in the order of registration.
+        """
         with self._lock:
             return list(self._dataset_by_name.values())
 
     def items(self) -> list[tuple[str, DatasetLike]]:
-        """All names with their datasets, in order of registration."""
+        """All names with their datasets.
+
+        Returns:
+            Pairs in the order of registration.
+        """
         with self._lock:
             return list(self._dataset_by_name.items())
 
@@ -69,11 +101,19 @@ class DataCatalog:
             return name in self._dataset_by_name
 
     def get(self, key: str, fallback_to_runtime_pattern: bool = False) -> DatasetLike | None:  # noqa: FBT001, FBT002 - Kedro's signature
-        """The dataset of that name, or None.
+        """The dataset with this name.
 
         Args:
             key: A name.
-            fallback_to_runtime_pattern: Register a new, empty `MemoryDataset` for an unknown name and return it.
+            fallback_to_runtime_pattern: Register a new, empty `MemoryDataset` for an unknown name, and return it.
+
+        Returns:
+            The dataset, or None for an unknown name.
+
+        Example:
+            >>> from penstock.io import DataCatalog
+            >>> DataCatalog({"a": 1}).get("a")
+            penstock.io.memory.MemoryDataset(data='<int>')
         """
         with self._lock:
             if fallback_to_runtime_pattern and key not in self._dataset_by_name:
@@ -90,22 +130,33 @@ class DataCatalog:
         made = _as_dataset(dataset)
         with self._lock:
             if name in self._dataset_by_name:
-                _LOG.warning("Dataset %r is replaced", name)
-                # Registered anew, so it goes to the end.
+                _LOG.warning("Replacing dataset %r", name)
+                # A replaced dataset is registered again, at the end.
                 del self._dataset_by_name[name]
             self._dataset_by_name[name] = made
 
     def add(self, name: str, dataset: Any) -> None:
         """Register a new dataset, or data.
 
+        Args:
+            name: A name that the catalog does not have yet.
+            dataset: A dataset; anything else becomes a `MemoryDataset`.
+
         Raises:
-            DatasetAlreadyExistsError: the name is taken.
+            DatasetAlreadyExistsError: The catalog has a dataset with this name.
+
+        Example:
+            >>> from penstock.io import DataCatalog
+            >>> catalog = DataCatalog()
+            >>> catalog.add("a", 1)
+            >>> catalog.load("a")
+            1
         """
         made = _as_dataset(dataset)
         with self._lock:
             if self._dataset_by_name.setdefault(name, made) is not made:
                 raise DatasetAlreadyExistsError(
-                    f"The catalog has a dataset {name!r} already; write catalog[{name!r}] = ... to replace it"
+                    f"The catalog already has a dataset {name!r}; write catalog[{name!r}] = ... to replace it"
                 )
 
     def __eq__(self, other: object) -> bool:
@@ -130,74 +181,123 @@ class DataCatalog:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _lock=threading.RLock())
 
-    # What is done with a dataset of some name
+    # Loading and saving by name
 
     def load(self, name: str) -> Data:
-        """What the dataset of that name gives.
+        """Load the data of the dataset with this name.
+
+        Args:
+            name: The name of a dataset.
+
+        Returns:
+            The data.
 
         Raises:
-            DatasetNotFoundError: there is no such name.
-            DatasetError: it could not be loaded; the text begins with the name.
+            DatasetNotFoundError: The catalog does not have this name.
+            DatasetError: The dataset cannot be loaded; the text begins with the name.
         """
         dataset = self[name]
         _LOG.info("Load %s (%s)", name, type(dataset).__name__)
-        with _named(name):
+        with _name_in_errors(name):
             return dataset.load()
 
     def save(self, name: str, data: Data) -> None:
-        """Replace the data of the dataset of that name.
+        """Replace the data of the dataset with this name.
+
+        Args:
+            name: The name of a dataset.
+            data: The new data.
 
         Raises:
-            DatasetNotFoundError: there is no such name.
-            DatasetError: it could not be saved; the text begins with the name.
+            DatasetNotFoundError: The catalog does not have this name.
+            DatasetError: The data cannot be saved; the text begins with the name.
         """
         dataset = self[name]
         _LOG.info("Save %s (%s)", name, type(dataset).__name__)
-        with _named(name):
+        with _name_in_errors(name):
             dataset.save(data)
 
     def exists(self, name: str) -> bool:
-        """Whether the dataset of that name has something to load; False for an unknown name.
+        """Check whether the dataset with this name has data to load.
+
+        Args:
+            name: A name.
+
+        Returns:
+            Whether it has; False for an unknown name.
 
         Raises:
-            DatasetError: the dataset could not tell; the text begins with the name.
+            DatasetError: The check failed; the text begins with the name.
         """
         dataset = self.get(name)
         if dataset is None:
             return False
-        with _named(name):
+        with _name_in_errors(name):
             return dataset.exists()
 
     def release(self, name: str) -> None:
-        """Have the dataset of that name let go of what it keeps in memory.
+        """Free memory and drop caches of the dataset with this name.
+
+        Args:
+            name: The name of a dataset.
 
         Raises:
-            DatasetNotFoundError: there is no such name.
-            DatasetError: it could not be released; the text begins with the name.
+            DatasetNotFoundError: The catalog does not have this name.
+            DatasetError: The release failed; the text begins with the name.
+
+        Example:
+            >>> from penstock.io import DataCatalog
+            >>> catalog = DataCatalog({"a": 1})
+            >>> catalog.release("a")
+            >>> catalog.exists("a")
+            False
         """
         dataset = self[name]
-        with _named(name):
+        with _name_in_errors(name):
             dataset.release()
 
     def confirm(self, name: str) -> None:
-        """Tell the dataset of that name that its data has been dealt with.
+        """Call `confirm` of the dataset with this name: its data has been processed.
+
+        Args:
+            name: The name of a dataset.
 
         Raises:
-            DatasetNotFoundError: there is no such name.
-            DatasetError: the dataset has no `confirm` method, or failed in it; the text begins with the name.
+            DatasetNotFoundError: The catalog does not have this name.
+            DatasetError: The dataset has no `confirm` method, or the method failed; the text begins with the name.
+
+        Example:
+            >>> from penstock.io import DataCatalog, MemoryDataset
+            >>> class Queue(MemoryDataset):
+            ...     def confirm(self):
+            ...         print("processed")
+            >>> DataCatalog({"messages": Queue()}).confirm("messages")
+            processed
         """
         dataset = self[name]
         confirm = getattr(dataset, "confirm", None)
         if not callable(confirm):
             raise DatasetError(f"{name}: a {type(dataset).__name__} has no confirm method")
         _LOG.info("Confirm %s", name)
-        with _named(name):
+        with _name_in_errors(name):
             confirm()
 
-    # Questions
+    # Searching
 
     def get_type(self, name: str) -> str | None:
-        """The class of the dataset of that name as `module.Class`; None for an unknown name."""
+        """The class of the dataset with this name.
+
+        Args:
+            name: A name.
+
+        Returns:
+            The class as `module.Class`; None for an unknown name.
+
+        Example:
+            >>> from penstock.io import DataCatalog
+            >>> DataCatalog({"a": 1}).get_type("a")
+            'penstock.io.memory.MemoryDataset'
+        """
         dataset = self.get(name)
         return None if dataset is None else _type_text(dataset)
 
@@ -207,12 +307,21 @@ class DataCatalog:
         type_regex: str | re.Pattern[str] | None = None,
         by_type: type | list[type] | None = None,
     ) -> list[str]:
-        """The names that pass all conditions, in order of registration.
+        """The names that meet all given conditions.
 
         Args:
-            name_regex: Searched in the name.
-            type_regex: Searched in `module.Class` of the dataset.
+            name_regex: A regular expression that is searched in the name.
+            type_regex: A regular expression that is searched in the class, as `get_type` returns it.
             by_type: One class or several; subclasses do not count.
+
+        Returns:
+            The names in the order of registration.
+
+        Example:
+            >>> from penstock.io import DataCatalog, JSONDataset
+            >>> catalog = DataCatalog({"rate": 1, "metrics": JSONDataset("metrics.json")})
+            >>> catalog.filter(by_type=JSONDataset), catalog.filter(name_regex="^r")
+            (['metrics'], ['rate'])
         """
         classes = [by_type] if isinstance(by_type, type) else by_type
         return [
@@ -225,13 +334,28 @@ class DataCatalog:
 
 
 class SharedMemoryDataCatalog(DataCatalog):
-    """A catalog that can tell whether its datasets may travel to other processes."""
+    """A catalog that can check whether its datasets can be sent to other processes.
+
+    `ParallelRunner` accepts any catalog and makes this check itself; the class is for scripts that come from Kedro. It
+    has the arguments and methods of `DataCatalog`.
+
+    Example:
+        >>> import threading
+        >>> from penstock.io import MemoryDataset, SharedMemoryDataCatalog
+        >>> lock = MemoryDataset(threading.Lock(), copy_mode="assign")
+        >>> SharedMemoryDataCatalog({"lock": lock, "rate": 0.5}).validate_catalog()
+        Traceback (most recent call last):
+        ...
+        penstock.errors.CannotSendError: These cannot be sent to another process:
+          lock: ... cannot pickle '_thread.lock' object
+        Make them picklable, or run in this process: SequentialRunner or ThreadRunner
+    """
 
     def validate_catalog(self) -> None:
         """Check that every dataset can be sent to another process.
 
         Raises:
-            CannotSendError: some cannot, each with its reason; it is an AttributeError.
+            CannotSendError: Some cannot; the error has a reason for each. It is an `AttributeError`.
         """
         reasons = {name: _why_not_sendable(dataset) for name, dataset in self.items()}
         reason_by_name = {name: reason for name, reason in reasons.items() if reason}
@@ -241,13 +365,13 @@ class SharedMemoryDataCatalog(DataCatalog):
 
 def _why_not_sendable(dataset: DatasetLike) -> str | None:
     if isinstance(dataset, MemoryDataset) and dataset.deferred is not None:
-        # The value came from another process, and pickling it would bring it here.
+        # The value is in another process, and pickling the dataset would fetch it.
         return None
     return why_not_sendable(dataset)
 
 
 @contextmanager
-def _named(name: str) -> Iterator[None]:
+def _name_in_errors(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:

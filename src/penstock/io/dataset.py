@@ -1,8 +1,8 @@
-"""The base of datasets: what a subclass writes as plain code becomes a dataset that fails in one way only.
+"""`AbstractDataset`, the base of all datasets: plain `load` and `save` methods become a dataset with uniform errors.
 
-A subclass gives `load`, `save` and `_describe` (or `_load` and `_save`, the older spelling) and, if it can, `_exists`
-and `_release`. When the class is made, the public methods that it brings are dressed: calls are logged, and whatever
-goes wrong comes out as a `DatasetError` that says which dataset it was. An inherited method is dressed already.
+A subclass defines `load`, `save` and `_describe` (or `_load` and `_save`, the older names) and, if it can, `_exists` and
+`_release`. When the class is created, its public methods are wrapped: the wrapper logs each call, and turns any error into
+a `DatasetError` that names the dataset. Inherited methods are wrapped already.
 """
 
 from __future__ import annotations
@@ -25,43 +25,48 @@ _Dataset = TypeVar("_Dataset", bound="AbstractDataset")
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
-# A missing file or folder on the way to a save is a state of the user's storage: callers handle it under its own name.
-_PASSES = {"save": (DatasetError, FileNotFoundError, NotADirectoryError), "load": (DatasetError,)}
+# A missing file or folder during a save is a problem of the user's storage: callers handle it by its own class.
+_UNCHANGED_ERRORS = {"save": (DatasetError, FileNotFoundError, NotADirectoryError), "load": (DatasetError,)}
+
+_IS_WRAPPED = "_is_wrapped"
+"""The attribute that marks a wrapped method."""
 
 
-def _dressed(
-    work: str,
+def _wrapper(
+    operation: str,
 ) -> Callable[
     [Callable[Concatenate[_Dataset, _Arguments], _Result]],
     Callable[Concatenate[_Dataset, _Arguments], _Result],
 ]:
-    passes = _PASSES.get(work, ())
+    """A decorator for the method that does this operation: "load", "save", "exists" or "release"."""
+    unchanged = _UNCHANGED_ERRORS.get(operation, ())
 
-    def dress(
+    def wrap(
         method: Callable[Concatenate[_Dataset, _Arguments], _Result],
     ) -> Callable[Concatenate[_Dataset, _Arguments], _Result]:
-        if getattr(method, "_is_dressed", False) or getattr(method, "__isabstractmethod__", False):
+        if getattr(method, _IS_WRAPPED, False) or getattr(method, "__isabstractmethod__", False):
             return method
 
         @functools.wraps(method)
         def public(self: _Dataset, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
-            _LOG.debug("%s: %s", work, self)
-            if work == "save":
+            _LOG.debug("%s: %s", operation, self)
+            if operation == "save":
                 _refuse_none(self, *args, **kwargs)
             try:
                 return method(self, *args, **kwargs)
             except Exception as error:
                 is_clean = hide_in_error(error, self._hide)
-                if isinstance(error, passes):
+                if isinstance(error, unchanged):
                     raise
-                failure, cause = DatasetError(self._hide(f"Cannot {work} {self}: {_told(error)}")), error
-            # Out of the handler: an error that cannot be cleaned must not come along as the context either.
+                text = f"Cannot {operation} {self}: {_error_text(error)}"
+                failure, cause = DatasetError(self._hide(text)), error
+            # Outside of the handler, so that an error that may still show secrets is not attached as the context.
             raise failure from (cause if is_clean else None)
 
-        public._is_dressed = True  # type: ignore[attr-defined]
+        setattr(public, _IS_WRAPPED, True)
         return public
 
-    return dress
+    return wrap
 
 
 def _refuse_none(dataset: AbstractDataset, *args: Data, **kwargs: Data) -> None:
@@ -69,20 +74,46 @@ def _refuse_none(dataset: AbstractDataset, *args: Data, **kwargs: Data) -> None:
         raise DatasetError(f"Cannot save None to {dataset}: None means that there is nothing to save")
 
 
-def _told(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 class AbstractDataset(ABC):
-    """Data that lives somewhere, under one way to load, save, ask and release it.
+    """The base class of datasets: one way to load, save, check and release data, whatever stores it.
 
-    Subclasses give `load()`, `save(data)` and `_describe()`, and may give `_exists()`, `_release()` and `confirm()`.
-    Whatever they raise reaches the caller as a `DatasetError` with the original as its cause. Three errors leave `save`
-    as they are: `DatasetError`, `FileNotFoundError` and `NotADirectoryError`. `None` is never saved.
+    Subclasses define `load()`, `save(data)` and `_describe()`, and can define `_exists()`, `_release()` and `confirm()`.
+    An error in one of them reaches the caller as a `DatasetError` with the original error as its cause. `save` passes
+    three errors on unchanged: `DatasetError`, `FileNotFoundError` and `NotADirectoryError`. `None` cannot be saved.
 
     Attributes:
-        _EPHEMERAL: True when the data does not outlive the process; on the class or on an instance.
-        _SINGLE_PROCESS: True when the dataset must not travel to another process; on the class or on an instance.
+        _EPHEMERAL: True if the data does not outlive the process; on the class or on an instance.
+        _SINGLE_PROCESS: True if the dataset must not be sent to another process; on the class or on an instance.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from penstock.io import AbstractDataset
+        >>> class NumberDataset(AbstractDataset):
+        ...     def __init__(self, path):
+        ...         self.path = path
+        ...     def load(self):
+        ...         return int(Path(self.path).read_text())
+        ...     def save(self, data):
+        ...         Path(self.path).write_text(str(data))
+        ...     def _exists(self):
+        ...         return Path(self.path).exists()
+        ...     def _describe(self):
+        ...         return {"path": self.path}
+        >>> number = NumberDataset("number.txt")
+        >>> number.exists()
+        False
+        >>> number.save(42)
+        >>> number.load()
+        42
+        >>> number.release()
+        >>> number.save(None)
+        Traceback (most recent call last):
+        ...
+        penstock.errors.DatasetError: Cannot save None to ...NumberDataset(path='number.txt'): None means that there is nothing to save
     """
 
     _EPHEMERAL: bool = False
@@ -91,56 +122,64 @@ class AbstractDataset(ABC):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         own = vars(cls)
-        for work in ("load", "save", "exists", "release"):
-            spelling = work if work in own or work in {"exists", "release"} else f"_{work}"
-            if spelling in own:
-                setattr(cls, work, _dressed(work)(own[spelling]))
+        for operation in ("load", "save", "exists", "release"):
+            has_older_name = operation not in own and operation in {"load", "save"}
+            defined = f"_{operation}" if has_older_name else operation
+            if defined in own:
+                setattr(cls, operation, _wrapper(operation)(own[defined]))
 
     @abstractmethod
     def load(self) -> Data:
-        """The stored data.
+        """Load the data.
+
+        Returns:
+            The stored data.
 
         Raises:
-            DatasetError: it could not be loaded, for whatever reason.
+            DatasetError: The data cannot be loaded; the cause is in `__cause__`.
         """
 
     @abstractmethod
     def save(self, data: Data) -> None:
         """Replace the stored data.
 
+        Args:
+            data: The new data.
+
         Raises:
-            DatasetError: it could not be saved, or is None.
+            DatasetError: The data cannot be saved, or is None.
         """
 
     @abstractmethod
     def _describe(self) -> dict[str, Any]:
-        """What `repr` shows, argument by argument; values that are None are left out."""
+        """The arguments that `repr` shows, by name; it leaves out values that are None."""
 
-    @_dressed("exists")
+    @_wrapper("exists")
     def exists(self) -> bool:
-        """Whether there is something to load; False, with a warning in the log, where a subclass cannot tell.
+        """Check whether there is data to load.
+
+        Returns:
+            Whether there is; False, with a warning in the log, if the class has no `_exists` method.
 
         Raises:
-            DatasetError: nobody could tell.
+            DatasetError: The check failed.
         """
         return self._exists()
 
-    @_dressed("release")
+    @_wrapper("release")
     def release(self) -> None:
-        """Let go of what is kept in memory or cached; a dataset in memory forgets its data.
+        """Free memory and drop caches; a dataset in memory drops its data.
 
         Raises:
-            DatasetError: it could not be released.
+            DatasetError: The release failed.
         """
         self._release()
 
     def _exists(self) -> bool:
-        _LOG.warning(
-            "%s cannot tell whether its data exists (it has no _exists method): taken as missing", self
-        )
+        _LOG.warning("%s has no _exists method: its data is treated as missing", self)
         return False
 
-    def _release(self) -> None:  # noqa: B027 - most have nothing to let go of
+    def _release(self) -> None:  # noqa: B027 - most have nothing to release
         """Called by `release`."""
 
     def _hide(self, text: str) -> str:
@@ -150,27 +189,27 @@ class AbstractDataset(ABC):
         name = f"{type(self).__module__}.{type(self).__qualname__}"
         try:
             described = self._describe()
-        except Exception as error:  # noqa: BLE001 - an error about the dataset shows it, and must not be hidden
+        except Exception as error:  # noqa: BLE001 - errors show the dataset, and must not be replaced by this one
             described, problem = None, f"it raised {type(error).__name__}: {error}"
         else:
             problem = f"it returned: {type(described).__name__}"
         if not isinstance(described, dict):
             _LOG.warning("%s._describe() must return a dict, %s", name, problem)
             described = {}
-        told = without_secret_options({key: value for key, value in described.items() if value is not None})
-        shown = ", ".join(f"{key}={value!r}" for key, value in told.items())
-        return self._hide(f"{name}({shown})")
+        shown = without_secret_options({key: value for key, value in described.items() if value is not None})
+        arguments = ", ".join(f"{key}={value!r}" for key, value in shown.items())
+        return self._hide(f"{name}({arguments})")
 
 
 def is_dataset_error(error: BaseException) -> bool:
-    """Whether a dataset could not be loaded or saved; by name, so that the errors of Kedro's datasets count without Kedro."""
+    """Whether it is a `DatasetError`, ours or Kedro's. The check is by class name, so that it does not import Kedro."""
     return any(cls.__name__ == DatasetError.__name__ for cls in type(error).__mro__)
 
 
 def is_dataset(thing: object) -> TypeGuard[DatasetLike]:
-    """Whether the thing can be loaded, saved, asked and released, whoever wrote it. A class is data.
+    """Whether the thing has the methods `load`, `save`, `exists` and `release`. A class itself is data, not a dataset.
 
-    Its class is asked: things that have any attribute that they are asked for, like those of `dask.delayed`, are data.
+    The methods are looked up on its class: some objects, for instance of `dask.delayed`, have every attribute.
     """
     return isinstance(thing, AbstractDataset) or (
         not isinstance(thing, type)

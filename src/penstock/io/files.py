@@ -1,4 +1,4 @@
-"""Datasets in files, on this machine or wherever fsspec reaches. A save replaces the file whole or not at all."""
+"""Datasets in files: text, JSON, pickles, and the base class for other formats. A save replaces the whole file or nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import cloudpickle
 
 from penstock.io.dataset import AbstractDataset
 from penstock.io.location import locate
-from penstock.io.redaction import HIDDEN, secret_options, secrets_of, without_secret_options
+from penstock.io.redaction import HIDDEN, secret_options, secret_texts, without_secret_options
 
 if TYPE_CHECKING:
     from penstock._typing import Data
@@ -23,26 +23,38 @@ _TEXT_OPTIONS = frozenset({"encoding", "errors", "newline"})
 
 
 class FileDataset(AbstractDataset):
-    """One file in one format; a subclass says how the format is read and written.
+    """One file in one format, on this machine or on any file system of fsspec.
 
-    It gives `_read(file)` and `_write(data, file)`, which find their options in `self._load_args` and `self._save_args`.
-    The file is open in binary, whole when it is read, and nobody sees it before `_write` has returned.
+    A subclass defines `_read(file)` and `_write(data, file)`, which use the options in `self._load_args` and
+    `self._save_args`. The file is open in binary mode. Readers see the new file only after `_write` has returned.
 
     Args:
-        filepath: A path (`~` is the home, a relative path starts at the current folder), or any URL of fsspec.
-            Folders on the way are made.
+        filepath: A path (`~` is the home folder, a relative path starts at the current folder), or a URL that fsspec
+            supports. Missing folders are created.
         load_args: Arguments of the function that reads the format.
-        save_args: Arguments of the function that writes it, over the class's own.
-        credentials: Arguments of the file system that nobody may see.
-        fs_args: Further arguments of the file system. `open_args_load` and `open_args_save` among them are mappings of
-            their own: `encoding`, `errors` and `newline` of a text, and arguments of the file system's `open`.
+        save_args: Arguments of the function that writes the format; they take precedence over the class's defaults.
+        credentials: Secret arguments of the file system; `repr`, logs and errors do not show them.
+        fs_args: Further arguments of the file system. Two of them are mappings: `open_args_load` and `open_args_save`,
+            with `encoding`, `errors` and `newline` of a text, and arguments of the file system's `open`.
         metadata: Anything; kept for the user's own tools.
 
     Attributes:
-        filepath: What was given, as text. It may hold credentials; `repr` hides them.
+        filepath: The path or URL as text. It may contain credentials; `repr` hides them.
 
     Raises:
-        DatasetError: `fs_args` asks for appending.
+        DatasetError: A mode in `fs_args` asks for appending.
+
+    Example:
+        >>> from penstock.io import FileDataset
+        >>> class NamesDataset(FileDataset):
+        ...     def _read(self, file):
+        ...         return file.read().decode().split(",")
+        ...     def _write(self, data, file):
+        ...         file.write(",".join(data).encode())
+        >>> names = NamesDataset("data/names.txt")
+        >>> names.save(["Ann", "Bob"])
+        >>> names.load()
+        ['Ann', 'Bob']
     """
 
     _SAVE_ARGS: ClassVar[Mapping[str, Any]] = {}
@@ -63,7 +75,9 @@ class FileDataset(AbstractDataset):
         self._save_args = {**self._SAVE_ARGS, **(save_args or {})}
         self._credentials = dict(credentials or {})
         self._fs_args = dict(fs_args or {})
-        opening = [dict(self._fs_args.pop(f"open_args_{work}", None) or {}) for work in ("load", "save")]
+        opening = [
+            dict(self._fs_args.pop(f"open_args_{operation}", None) or {}) for operation in ("load", "save")
+        ]
         self._load_text, self._save_text = (
             {name: args.pop(name) for name in _TEXT_OPTIONS & args.keys()} for args in opening
         )
@@ -74,23 +88,29 @@ class FileDataset(AbstractDataset):
             write_options=opening[1],
         )
         if "memory://" in self.filepath:
-            # Each process has a memory of its own: what one saves there, no other one finds.
+            # Each process has its own memory: other processes do not find what one saves there.
             self._SINGLE_PROCESS = True
 
     def load(self) -> Data:
-        """What is in the file.
+        """Read the file.
+
+        Returns:
+            Its data.
 
         Raises:
-            DatasetError: it is not there, or not what the format says.
+            DatasetError: The file is missing, or does not have this format.
         """
         with self._location.read() as file:
             return self._read(file)
 
     def save(self, data: Data) -> None:
-        """Replace the file: whoever looks sees the old one or the new one, never half.
+        """Replace the file. A reader sees the old file or the new one, never a part.
+
+        Args:
+            data: The new data.
 
         Raises:
-            DatasetError: the data does not fit the format, or cannot be written; the old file is as it was.
+            DatasetError: The data does not fit the format, or cannot be written; the old file stays as it was.
         """
         with self._location.replace() as file:
             self._write(data, file)
@@ -105,7 +125,7 @@ class FileDataset(AbstractDataset):
         return self._location.exists()
 
     def _release(self) -> None:
-        self._location.forget()
+        self._location.invalidate_cache()
 
     def _describe(self) -> dict[str, Any]:
         return {
@@ -116,15 +136,23 @@ class FileDataset(AbstractDataset):
 
     def _hide(self, text: str) -> str:
         text = super()._hide(text)
-        for secret in secrets_of(self.filepath, self._credentials, secret_options(self._fs_args)):
+        for secret in secret_texts(self.filepath, self._credentials, secret_options(self._fs_args)):
             text = text.replace(secret, HIDDEN)
         return text
 
 
 class TextDataset(FileDataset):
-    """A `str` in a file, UTF-8 unless told otherwise.
+    """A `str` in a file, in UTF-8 by default.
 
-    `load_args` and `save_args` are `encoding`, `errors` and `newline`, as in `open`.
+    `load_args` and `save_args` are `encoding`, `errors` and `newline`, as in `open`. `FileDataset` has the other
+    arguments.
+
+    Example:
+        >>> from penstock.io import TextDataset
+        >>> report = TextDataset("reports/today.txt", save_args={"encoding": "latin-1"}, load_args={"encoding": "latin-1"})
+        >>> report.save("Grüezi")
+        >>> report.load()
+        'Grüezi'
     """
 
     def _read(self, file: IO[bytes]) -> str:
@@ -133,22 +161,33 @@ class TextDataset(FileDataset):
 
     def _write(self, data: Data, file: IO[bytes]) -> None:
         if not isinstance(data, str):
-            raise TypeError(f"a TextDataset saves a str; got a {type(data).__name__}")
+            raise TypeError(f"a TextDataset can save only a str, not a {type(data).__name__}")
         text = TextIOWrapper(file, **{"encoding": "utf-8", **self._save_text, **self._save_args})
         text.write(data)
-        # Not closed: the file below is closed by whoever opened it.
+        # Not closed: the caller closes the binary file.
         text.detach()
 
 
 class JSONDataset(FileDataset):
-    """What JSON can say, indented by two. `load_args` are those of `json.loads`, `save_args` those of `json.dumps`."""
+    """Dictionaries, lists, texts and numbers as JSON, indented by two spaces by default.
+
+    `load_args` are arguments of `json.loads`, `save_args` arguments of `json.dumps`. `FileDataset` has the other
+    arguments.
+
+    Example:
+        >>> from penstock.io import JSONDataset
+        >>> metrics = JSONDataset("metrics.json", save_args={"sort_keys": True})
+        >>> metrics.save({"rmse": 0.5, "mae": 0.25})
+        >>> metrics.load()
+        {'mae': 0.25, 'rmse': 0.5}
+    """
 
     _SAVE_ARGS: ClassVar = {"indent": 2}
 
     def _read(self, file: IO[bytes]) -> Data:
         content = file.read()
         if not self._load_text:
-            # json finds out which of the encodings of Unicode it is.
+            # json detects UTF-8, UTF-16 and UTF-32.
             return json.loads(content, **self._load_args)
         return json.loads(content.decode(*_encoding(self._load_text)), **self._load_args)
 
@@ -163,9 +202,17 @@ def _encoding(given: Mapping[str, Any]) -> tuple[str, str]:
 
 
 class PickleDataset(FileDataset):
-    """Any Python object, lambdas and classes of the main module included. Load only files that you trust.
+    """Any Python object, including lambdas and classes of the main module. Load only files that you trust.
 
-    `load_args` are those of `pickle.load`, `save_args` those of `cloudpickle.dump`.
+    `load_args` are arguments of `pickle.load`, `save_args` arguments of `cloudpickle.dump`. The other arguments are those
+    of `FileDataset`.
+
+    Example:
+        >>> from penstock.io import PickleDataset
+        >>> model = PickleDataset("model.pickle")
+        >>> model.save(lambda number: 2 * number)
+        >>> model.load()(21)
+        42
     """
 
     def _read(self, file: IO[bytes]) -> Data:

@@ -1,4 +1,4 @@
-"""Where a file is: a path on this machine, or a URL that fsspec knows."""
+"""The location of a file: a path on this machine, or a URL that fsspec supports."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
 from penstock.errors import DatasetError
-from penstock.io.atomic import replaced_file, replaced_object
+from penstock.io.atomic import atomic_upload, atomic_write
 
 
 @dataclass(frozen=True)
 class Location:
     """One file, on this machine or on any file system of fsspec.
 
-    It holds nothing open, so it travels to other processes and serves several threads: fsspec keeps one file system
-    for equal options.
+    It holds no open file, so it can be pickled, and several threads can use it. fsspec caches the file system by its
+    options.
 
     Attributes:
         url: An absolute path, or a URL.
-        is_local: Whether it is a path.
-        options: Arguments of the file system, credentials among them.
-        read_options: Arguments of its `open` when reading, `compression` for instance.
-        write_options: When writing: `compression`, and arguments of its `pipe_file` and `put_file`.
+        is_local: Whether `url` is a path.
+        options: Arguments of the file system, including credentials.
+        read_options: Arguments of the file system's `open` for reading, for instance `compression`.
+        write_options: For writing: `compression`, and arguments of the file system's `pipe_file` and `put_file`.
     """
 
     url: str
@@ -39,67 +39,68 @@ class Location:
 
     @contextmanager
     def read(self) -> Iterator[IO[bytes]]:
-        """The file, open for reading, until the block ends."""
-        with self.opened() as file:
+        """The file, open for reading until the block ends."""
+        with self.open() as file:
             yield file
 
-    def opened(self) -> IO[bytes]:
+    def open(self) -> IO[bytes]:
         """The file, open for reading; the caller closes it."""
         if self.is_local and not self.read_options:
             return Path(self.url).open("rb")
-        fs, path = self.resolved()
+        fs, path = self.file_system_and_path()
         if fs.protocol == "memory" and not self.read_options:
-            # Its open() gives all readers one file object with one position.
+            # `fs.open` returns one file object for all readers, and they would share its position.
             return io.BytesIO(fs.cat_file(path))
         file = fs.open(path, "rb", **self.read_options)
         if not fs.cachable:
-            # fsspec forgets it, and an archive is closed when nobody has its file system any more.
-            weakref.finalize(file, _let_go, fs).atexit = False
+            # fsspec does not cache this file system, and an archive is closed when its file system is freed. The
+            # finalizer refers to the file system until the file is freed.
+            weakref.finalize(file, _keep_alive, fs).atexit = False
         return cast("IO[bytes]", file)
 
     @contextmanager
     def replace(self) -> Iterator[IO[bytes]]:
-        """A file to write to, which takes the place of this one when the block ends and vanishes when it raises."""
+        """A file to write to. It replaces this one when the block ends, and is removed when the block raises."""
         options = dict(self.write_options)
         compression = options.pop("compression", None)
-        with self._replaced(options) as file:
+        with self._uncompressed_replacement(options) as file:
             if compression is None:
                 yield file
             else:
-                with _compressing(file, compression, self.url) as packed:
-                    yield packed
+                with _compressed(file, compression, self.url) as compressed:
+                    yield compressed
 
-    def _replaced(self, options: Mapping[str, Any]) -> AbstractContextManager[IO[bytes]]:
+    def _uncompressed_replacement(self, options: Mapping[str, Any]) -> AbstractContextManager[IO[bytes]]:
         if self.is_local:
-            return replaced_file(Path(self.url))
-        fs, path = self.resolved()
-        return replaced_object(fs, path, options)
+            return atomic_write(Path(self.url))
+        fs, path = self.file_system_and_path()
+        return atomic_upload(fs, path, options)
 
     def exists(self) -> bool:
-        """Whether there is a file or a folder, now: what fsspec remembers of it is forgotten first."""
+        """Whether there is a file or a folder now; fsspec's cached listing is dropped first."""
         if self.is_local:
             return Path(self.url).exists()
-        self.forget()
-        fs, path = self.resolved()
+        self.invalidate_cache()
+        fs, path = self.file_system_and_path()
         return bool(fs.exists(path))
 
     def is_folder(self) -> bool:
         """Whether it is a folder of files."""
         if self.is_local:
             return Path(self.url).is_dir()
-        fs, path = self.resolved()
+        fs, path = self.file_system_and_path()
         return bool(fs.isdir(path))
 
-    def forget(self) -> None:
-        """Drop what fsspec remembers of the file and its folder."""
+    def invalidate_cache(self) -> None:
+        """Drop fsspec's cached listings of the file and its folder."""
         if not self.is_local:
-            fs, path = self.resolved()
+            fs, path = self.file_system_and_path()
             fs.invalidate_cache(path)
             fs.invalidate_cache(str(PurePosixPath(path).parent))
 
-    def resolved(self) -> tuple[Any, str]:
+    def file_system_and_path(self) -> tuple[Any, str]:
         """The file system, and the path on it."""
-        # Imported here: fsspec takes 0.1 s, and local files do not need it.
+        # Imported here, since it takes 0.1 s and local files do not need it.
         fs, path = importlib.import_module("fsspec.core").url_to_fs(self.url, **self.options)
         return fs, path
 
@@ -111,17 +112,17 @@ def locate(
     read_options: Mapping[str, Any],
     write_options: Mapping[str, Any],
 ) -> Location:
-    """The location that a user means.
+    """The location for a path or URL as a user writes it.
 
     Args:
-        filepath: A URL of fsspec, chained ones included, or a local path, for which `file://` may stand. `~` is the
-            user's home. A relative path is taken from the current folder, now: other processes may have other ones.
+        filepath: A URL that fsspec supports, also a chained one, or a local path with or without `file://`. `~` is the
+            home folder. A relative path becomes absolute here: other processes may have another current folder.
         options: As in `Location`.
-        read_options: As in `Location`; a `mode` is left out.
-        write_options: As in `Location`; a `mode` is left out.
+        read_options: As in `Location`; a `mode` is dropped.
+        write_options: As in `Location`; a `mode` is dropped.
 
     Raises:
-        DatasetError: a mode asks for appending; a save replaces the file.
+        DatasetError: A mode asks for appending, or the path names the home folder of a user that does not exist.
     """
     url = os.fspath(filepath)
     for prefix in ("file://", "local://"):
@@ -131,24 +132,26 @@ def locate(
         try:
             path = Path(url).expanduser()
         except RuntimeError as error:
-            raise DatasetError(f"{url}: nobody of that name has a home here") from error
-        # Not Path.absolute: `..` is taken out, so that equal files have equal paths.
+            raise DatasetError(
+                f"Cannot find the home folder in {url}: check the user name after '~'"
+            ) from error
+        # Not Path.absolute: this removes `..`, so that equal files have equal paths.
         url = os.path.abspath(path)  # noqa: PTH100 - not Path.resolve either, it follows links
     return Location(url, is_local, options, _without_mode(read_options), _without_mode(write_options))
 
 
-def _let_go(_: object) -> None:
-    """Nobody has the file any more: here goes what it needed."""
+def _keep_alive(_: object) -> None:
+    """Called when the file is freed; until then its argument is kept alive."""
 
 
 def _without_mode(options: Mapping[str, Any]) -> dict[str, Any]:
     if set(options.get("mode", "")) & set("ax+"):
-        raise DatasetError(f"A save replaces the whole file: mode {options['mode']!r} cannot be had")
+        raise DatasetError(f"mode {options['mode']!r} is not supported: a save replaces the whole file")
     return {name: value for name, value in options.items() if name != "mode"}
 
 
 @contextmanager
-def _compressing(file: IO[bytes], compression: str, url: str) -> Iterator[IO[bytes]]:
+def _compressed(file: IO[bytes], compression: str, url: str) -> Iterator[IO[bytes]]:
     name = importlib.import_module("fsspec.core").get_compression(url, compression)
-    with importlib.import_module("fsspec.compression").compr[name](file, mode="wb") as packed:
-        yield packed
+    with importlib.import_module("fsspec.compression").compr[name](file, mode="wb") as compressed:
+        yield compressed

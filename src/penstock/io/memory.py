@@ -1,12 +1,12 @@
-"""Data in memory, and how it is copied so that two nodes never share what one of them could change.
+"""Data in memory. It is copied, so that two nodes never share an object that one of them could change.
 
-| copy mode | copies with | chosen for |
+| copy mode | makes a copy with | default for |
 | --- | --- | --- |
 | `copy` | `data.copy()` | pandas frames, numpy arrays |
-| `assign` | nothing: the object itself | other classes named `DataFrame`, ibis tables: lazy or immutable |
+| `assign` | no copy, the object itself | other classes named `DataFrame`, and ibis tables: they are lazy or immutable |
 | `deepcopy` | `copy.deepcopy` | everything else |
 
-pandas, numpy and ibis are recognised by the names of an object's classes, so that none of them is imported.
+Objects of pandas, numpy and ibis are recognised by the names of their classes, so none of these packages is imported.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ if TYPE_CHECKING:
     from penstock._typing import Data
 
 
-class _Nothing(Enum):
-    # An enum's member is itself again after pickling; a bare object() would come back as data.
-    NOTHING = "nothing"
+class _Empty(Enum):
+    # An enum's member is the same object after unpickling; a new `object()` would be taken for data.
+    EMPTY = "empty"
 
 
-_NOTHING: Final = _Nothing.NOTHING
+_EMPTY: Final = _Empty.EMPTY
 
-# By exact type: a subclass may carry attributes of its own.
-_ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
+# By exact type: a subclass can have attributes that change.
+_IMMUTABLE_TYPES = frozenset({type(None), bool, int, float, complex, str, bytes})
 
 
-def _same(data: Data) -> Data:
+def _unchanged(data: Data) -> Data:
     return data
 
 
-_FLAT_COPY: dict[type, Callable[[Any], Data]] = {
-    tuple: _same,
-    frozenset: _same,
+_SHALLOW_COPY_BY_TYPE: dict[type, Callable[[Any], Data]] = {
+    tuple: _unchanged,
+    frozenset: _unchanged,
     list: list.copy,
     set: set.copy,
     dict: dict.copy,
@@ -55,51 +55,55 @@ def _copy(data: Data) -> Data:
 
 def _deepcopy(data: Data) -> Data:
     kind = type(data)
-    if kind in _FLAT_COPY:
+    if kind in _SHALLOW_COPY_BY_TYPE:
         items = chain(data, data.values()) if kind is dict else data
-        if _ATOMS.issuperset(map(type, items)):
-            # Nothing inside can be changed: the same result as below, ten times faster.
-            return _FLAT_COPY[kind](data)
+        if _IMMUTABLE_TYPES.issuperset(map(type, items)):
+            # No item can be changed, so a shallow copy is enough, and ten times faster.
+            return _SHALLOW_COPY_BY_TYPE[kind](data)
     return copy.deepcopy(data)
 
 
-_COPY_BY_MODE: dict[str, Callable[[Data], Data]] = {"deepcopy": _deepcopy, "copy": _copy, "assign": _same}
+_COPY_BY_MODE: dict[str, Callable[[Data], Data]] = {
+    "deepcopy": _deepcopy,
+    "copy": _copy,
+    "assign": _unchanged,
+}
 
 
 def copied(data: Data, copy_mode: str | None = None) -> Data:
-    """The data as a `MemoryDataset` would hand it out: what is done to it is not seen in the original.
+    """A copy of the data as `MemoryDataset.load` returns it: changes to it do not reach the original.
 
-    Values that nobody can tell from their copies (numbers, texts, None, flat tuples and frozensets of these) come back as they are.
+    Immutable values (numbers, texts, None, tuples and frozensets of these) are returned as they are.
 
     Args:
         data: Any value.
         copy_mode: `"deepcopy"`, `"copy"` or `"assign"`; None chooses by the type of the data.
 
     Raises:
-        DatasetError: no such copy mode, or the data cannot be copied.
+        DatasetError: There is no such copy mode, or the data cannot be copied.
     """
     if copy_mode is None:
-        if type(data) in _ATOMS:
+        if type(data) in _IMMUTABLE_TYPES:
             return data
         copy_mode = inferred_copy_mode(data)
     try:
         make_copy = _COPY_BY_MODE[copy_mode]
     except (KeyError, TypeError):
         raise DatasetError(
-            f"There is no copy mode {copy_mode!r}; choose one of {sorted(_COPY_BY_MODE)}"
+            f"copy_mode {copy_mode!r} is not supported; use one of {sorted(_COPY_BY_MODE)}"
         ) from None
     try:
         return make_copy(data)
     except Exception as error:
         raise DatasetError(
             f"Cannot make a {copy_mode} of a {_type_name(data)} ({type(error).__name__}: {error}); "
-            'use MemoryDataset(copy_mode="assign") to hand over the object itself'
+            'use MemoryDataset(copy_mode="assign") to pass the object itself'
         ) from error
 
 
 def inferred_copy_mode(data: Data) -> str:
-    """The copy mode for data whose owner named none."""
-    if type(data) in _FLAT_COPY:
+    """The default copy mode for the type of the data."""
+    if type(data) in _SHALLOW_COPY_BY_TYPE:
         return "deepcopy"
     classes = {(cls.__module__.partition(".")[0], cls.__name__) for cls in type(data).__mro__}
     if ("pandas", "DataFrame") in classes or ("numpy", "ndarray") in classes:
@@ -116,73 +120,111 @@ def _type_name(data: Data) -> str:
 
 @runtime_checkable
 class Deferred(Protocol):
-    """A value that is still somewhere else, on a cluster for instance."""
+    """A value that is still in another place, for instance on a cluster."""
 
     def fetch(self) -> Data:
-        """Bring the value here. Called at most once by the dataset that holds it, unless it raises."""
+        """Bring the value here. The dataset that holds it calls this once, and again only after an error."""
 
 
 class MemoryDataset(AbstractDataset):
-    """One value in memory, copied when it comes in and when it goes out.
+    """One value in memory. It is copied when it is saved and when it is loaded.
 
     Args:
-        data: The value; without it the dataset is empty. None is a value here, though it cannot be saved.
-        copy_mode: `"deepcopy"`, `"copy"` or `"assign"` (no copy); by default chosen by the type of the data.
+        data: The value; without it the dataset is empty. None is accepted here, though `save(None)` is an error.
+        copy_mode: `"deepcopy"`, `"copy"` or `"assign"` (no copy). By default, the type of the data decides: pandas and
+            numpy data is copied with its own `copy`, lazy tables are not copied, all else is copied deeply.
         metadata: Anything; kept for the user's own tools.
 
     Attributes:
-        copy_mode: What was given; None means that each value decides.
+        copy_mode: The given mode; None means that the type of each value decides.
 
     Raises:
-        DatasetError: the data cannot be copied.
+        DatasetError: The data cannot be copied.
+
+    Example:
+        >>> from penstock.io import MemoryDataset
+        >>> numbers = MemoryDataset([1, 2])
+        >>> numbers.load().append(3)
+        >>> numbers.load()
+        [1, 2]
+        >>> numbers.save([4])
+        >>> numbers.exists(), numbers.is_empty
+        (True, False)
+        >>> numbers.release()
+        >>> numbers.load()
+        Traceback (most recent call last):
+        ...
+        penstock.errors.DatasetError: This MemoryDataset is empty: nothing has been saved to it yet
     """
 
     _EPHEMERAL = True
 
-    def __init__(self, data: Data = _NOTHING, copy_mode: str | None = None, metadata: Any = None) -> None:
+    def __init__(self, data: Data = _EMPTY, copy_mode: str | None = None, metadata: Any = None) -> None:
         self.copy_mode = copy_mode
         self.metadata = metadata
         self._lock = threading.Lock()
         self._deferred: Deferred | None = None
-        self._data: Data = data if data is _NOTHING else copied(data, copy_mode)
+        self._data: Data = data if data is _EMPTY else copied(data, copy_mode)
 
     @property
     def deferred(self) -> Deferred | None:
-        """What stands for the value while it is still elsewhere; None once it was fetched, or if it was always here."""
+        """The handle of a value that is still in another place; None after it was fetched, or if it was always here."""
         return self._deferred
 
     @property
     def is_empty(self) -> bool:
-        """Whether it holds nothing, neither here nor elsewhere."""
-        return self._data is _NOTHING and self._deferred is None
+        """Whether the dataset has no value, neither here nor in another place."""
+        return self._data is _EMPTY and self._deferred is None
 
     def defer(self, deferred: Deferred) -> None:
-        """Hold a value that is fetched when somebody first loads it, and kept from then on."""
+        """Hold a value that stays where it is until the first load, and is kept here from then on.
+
+        Args:
+            deferred: Has a method `fetch` that returns the value.
+
+        Example:
+            >>> from penstock.io import MemoryDataset
+            >>> class Remote:
+            ...     def fetch(self):
+            ...         return 42
+            >>> answer = MemoryDataset()
+            >>> answer.defer(Remote())
+            >>> answer
+            penstock.io.memory.MemoryDataset(data='<not loaded yet>')
+            >>> answer.load()
+            42
+        """
         with self._lock:
-            self._data, self._deferred = _NOTHING, deferred
+            self._data, self._deferred = _EMPTY, deferred
 
     def load(self) -> Data:
-        """A copy of the value.
+        """Load the value.
+
+        Returns:
+            A copy of the value.
 
         Raises:
-            DatasetError: there is none yet, it cannot be copied, or could not be fetched.
+            DatasetError: The dataset is empty, or the value cannot be copied or fetched.
         """
-        data = self._held()
-        if data is _NOTHING:
+        data = self._fetched()
+        if data is _EMPTY:
             raise DatasetError("This MemoryDataset is empty: nothing has been saved to it yet")
         return copied(data, self.copy_mode)
 
     def save(self, data: Data) -> None:
-        """Keep a copy of the value instead of the one before.
+        """Replace the value by a copy of this one.
+
+        Args:
+            data: The new value.
 
         Raises:
-            DatasetError: the value is None, or cannot be copied.
+            DatasetError: The value is None, or cannot be copied.
         """
         kept = copied(data, self.copy_mode)
         with self._lock:
             self._data, self._deferred = kept, None
 
-    def _held(self) -> Data:
+    def _fetched(self) -> Data:
         with self._lock:
             if self._deferred is not None:
                 self._data, self._deferred = self._deferred.fetch(), None
@@ -193,19 +235,19 @@ class MemoryDataset(AbstractDataset):
 
     def _release(self) -> None:
         with self._lock:
-            self._data, self._deferred = _NOTHING, None
+            self._data, self._deferred = _EMPTY, None
 
     def _describe(self) -> dict[str, Any]:
-        return {"data": self._shown(), "copy_mode": self.copy_mode}
+        return {"data": self._data_text(), "copy_mode": self.copy_mode}
 
-    def _shown(self) -> str | None:
+    def _data_text(self) -> str | None:
         if self._deferred is not None:
             return "<not loaded yet>"
-        return None if self._data is _NOTHING else f"<{type(self._data).__name__}>"
+        return None if self._data is _EMPTY else f"<{type(self._data).__name__}>"
 
     def __getstate__(self) -> dict[str, Any]:
-        # Whoever unpickles it may have no way to where a deferred value still is.
-        self._held()
+        # The process that unpickles it may not reach the place of a deferred value.
+        self._fetched()
         return {name: value for name, value in vars(self).items() if name != "_lock"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

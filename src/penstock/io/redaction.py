@@ -1,4 +1,4 @@
-"""What must not be read in a log, a `repr` or an error: credentials, in URLs or given apart."""
+"""Hides credentials, in URLs or in options, from logs, `repr` and errors."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from urllib.parse import quote, quote_plus, unquote
 
 HIDDEN = "***"
 
-# A user and a password, up to the last @ of the word: secrets hold slashes. A port is not a password.
+# A user and a password, up to the last @ of the word, since passwords can contain slashes. A port is not a password.
 _USER_AND_PASSWORD = re.compile(r"(?<=://)[^/\s@'\"]*:(?!\d+(?:/|\s|$))[^\s'\"]*@")
-# Some protocols name a container or an account before the @; elsewhere a lone word there is a token.
+# With some protocols the word before the @ is a container, an account or a user; with the others it is a token.
 _TOKEN = re.compile(
     r"\b(?!abfss?:|az:|adl:|wasbs?:|sftp:|ssh:|hdfs:|webhdfs:)([a-z][\w+.-]*://)[^/\s@'\"]+@", re.IGNORECASE
 )
-# Presigned and shared-access URLs carry their signature in the query.
+# Presigned and shared-access URLs have their signature in the query.
 _QUERY = re.compile(r"([a-z][\w+.-]*://[^\s'\"?]*\?)[^\s'\"]+", re.IGNORECASE)
 
 _SECRET_NAME = re.compile(
@@ -23,12 +23,12 @@ _SECRET_NAME = re.compile(
     r"^key$|^auth|storage_options|headers",
     re.IGNORECASE,
 )
-# Shorter texts are no secrets, and hiding them would make every message unreadable.
+# Shorter texts are not secrets, and hiding them would make messages unreadable.
 _SHORTEST_SECRET = 3
 
 
 def without_url_secrets(text: str) -> str:
-    """The text, with users, passwords, tokens and queries of all URLs in it replaced by `***`."""
+    """The text with `***` for the users, passwords, tokens and queries of all URLs in it."""
     if "://" not in text:
         return text
     text = _USER_AND_PASSWORD.sub(f"{HIDDEN}@", text)
@@ -36,33 +36,33 @@ def without_url_secrets(text: str) -> str:
     return _QUERY.sub(rf"\1{HIDDEN}", text)
 
 
-def secrets_of(url: str, *options: object) -> list[str]:
-    """The texts that must not be shown, the longest first: users and passwords in the URL and all texts among the options."""
-    found = {text for option in options for text in _texts(option)}
+def secret_texts(url: str, *options: object) -> list[str]:
+    """The texts to hide, the longest first: the user and password of the URL, and all texts in the options."""
+    found = {text for option in options for text in _all_texts(option)}
     for match in _USER_AND_PASSWORD.finditer(url):
         pair = match.group().removesuffix("@")
         found |= {pair, *pair.split(":", 1)}
     for text in tuple(found):
-        # As they stand in a URL, out of a URL, and in a repr.
+        # Quoted as in a URL, unquoted, and escaped as in a repr.
         found |= {quote(text, safe=""), quote_plus(text), unquote(text), repr(text)[1:-1]}
     return sorted((text for text in found if len(text) >= _SHORTEST_SECRET), key=len, reverse=True)
 
 
-def _texts(option: object) -> Iterator[str]:
+def _all_texts(option: object) -> Iterator[str]:
     if isinstance(option, str):
         yield option
     elif isinstance(option, bytes):
         yield option.decode(errors="ignore")
     elif isinstance(option, Mapping):
         for value in option.values():
-            yield from _texts(value)
+            yield from _all_texts(value)
     elif isinstance(option, Iterable):
         for value in option:
-            yield from _texts(value)
+            yield from _all_texts(value)
 
 
 def secret_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those options, at any depth, whose names tell that they are secret."""
+    """The options whose names mark them as secret, at any depth."""
     found = {
         name: value if _SECRET_NAME.search(str(name)) else _secrets_in(value)
         for name, value in options.items()
@@ -79,7 +79,7 @@ def _secrets_in(value: object) -> object:
 
 
 def without_secret_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options, those replaced by `***`, at any depth, whose names tell that they are secret."""
+    """The options, with `***` for those whose names mark them as secret, at any depth."""
     return {name: _shown_option(name, value) for name, value in options.items()}
 
 
@@ -98,23 +98,26 @@ def _without_secrets(value: object) -> object:
 
 
 def hide_in_error(error: BaseException, hide: Callable[[str], str]) -> bool:
-    """Apply `hide` to the texts of an error and of all errors behind it, in place.
+    """Apply `hide` to the texts of an error, and of its causes and contexts, in place.
+
+    Args:
+        error: The error to change.
+        hide: Returns a text without its secrets.
 
     Returns:
-        Whether nothing is left to hide. An error that makes its text of something else than strings cannot be cleaned;
-        it must not be shown.
+        Whether no secret is left. An error whose text is not made of strings cannot be cleaned; do not show it.
     """
     is_clean = True
-    for each in _chain(error):
+    for each in _linked_errors(error):
         _hide_in_one(each, hide)
-        # Bytes are a file's content, and may be gigabytes.
+        # Bytes are the content of a file, and can be gigabytes.
         arguments = [argument for argument in each.args if not isinstance(argument, bytes)]
         shown = f"{each}\n{arguments}\n{getattr(each, '__notes__', '')}"
         is_clean = is_clean and hide(shown) == shown
     return is_clean
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def _linked_errors(error: BaseException) -> Iterator[BaseException]:
     waiting: list[BaseException | None] = [error]
     seen: set[int] = set()
     while waiting:
@@ -131,7 +134,7 @@ def _hide_in_one(error: BaseException, hide: Callable[[str], str]) -> None:
     if hidden != error.args:
         error.args = hidden
     if isinstance(error, OSError):
-        # An OSError keeps its own copies of these, and makes its text of them.
+        # An OSError keeps copies of these attributes, and makes its text from them.
         for name in ("filename", "filename2", "strerror"):
             value = getattr(error, name)
             if isinstance(value, str):
