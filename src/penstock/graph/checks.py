@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from penstock.errors import DatasetError, DatasetNotFoundError, InvalidNodeError, MissingInputError
+from penstock.errors import DatasetError, DatasetNotFoundError, InvalidNodeError
 
 if TYPE_CHECKING:
-    from penstock._typing import CatalogLike, DatasetLike, NodeLike, PipelineLike
-
-
-def check_inputs(pipeline: PipelineLike, catalog: CatalogLike) -> None:
-    """Refuse a pipeline with free inputs that the catalog lacks, naming all of them."""
-    missing = {name for name in pipeline.inputs() if name not in catalog}
-    if not missing:
-        return
-    known = list(catalog.keys()) if hasattr(catalog, "keys") else []
-    close = {name: difflib.get_close_matches(name, known) for name in missing}
-    raise MissingInputError(
-        missing, type(catalog).__name__, {name: near for name, near in close.items() if near}
-    )
+    from penstock._typing import CatalogLike, DatasetLike, NodeLike
 
 
 def check_confirms(nodes: Iterable[NodeLike], catalog: CatalogLike) -> None:

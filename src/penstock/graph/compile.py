@@ -20,22 +20,16 @@ from __future__ import annotations
 import contextlib
 import gc
 import inspect
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from enum import Enum
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from dask.sizeof import sizeof
-
-from penstock.graph.checks import check_inputs, refuse_generators
-from penstock.graph.keys import new_run, task_key
+from penstock.graph.builder import GraphBuilder
+from penstock.graph.checks import refuse_generators
+from penstock.graph.datasets import DatasetIndex, Place, check_inputs
 from penstock.graph.plan import Plan
-from penstock.graph.subcatalog import in_memory, subcatalog
-from penstock.graph.taskspec import new_data, new_task, reference
 from penstock.hooks import NO_HOOKS, Hooks
-from penstock.io.kedro_objects import copy_mode_of, inner_dataset, is_cached, is_plain_memory
+from penstock.io.kedro_objects import is_plain_memory
 from penstock.io.memory import MemoryDataset
 from penstock.tasks.backend import Backend, Context, LocalBackend
 from penstock.tasks.bindings import InputBinding, OutputBinding, input_binding, output_binding
@@ -44,14 +38,7 @@ from penstock.tasks.dataset_tasks import Confirm, Load, Pick, Save, SharedLoad
 from penstock.tasks.values import DatasetValue
 
 if TYPE_CHECKING:
-    from penstock._typing import CatalogLike, DatasetLike, NodeLike, PipelineLike
-    from penstock.tasks.base import Work
-
-INLINE_BYTES = 10_000
-"""A free input in memory up to this size travels inside each task that reads it; a larger one is a task of its own."""
-
-PARAMETER_BYTES = 100_000
-"""The same for parameters: hundreds of numbers and texts, which are counted at some 80 bytes each and travel in 10."""
+    from penstock._typing import CatalogLike, NodeLike, PipelineLike
 
 
 def compile_pipeline(
@@ -80,11 +67,9 @@ def compile_pipeline(
     check_inputs(pipeline, catalog)
     if is_async:
         refuse_generators(pipeline.nodes)
-    compiler = _Compiler(pipeline, catalog, hooks, Context(backend or LocalBackend(), run_id, is_async))
+    context = Context(backend or LocalBackend(), run_id, is_async)
     with _collector_paused():
-        for node in pipeline.nodes:
-            compiler.add(node)
-        return compiler.plan()
+        return _Compiler(pipeline, catalog, hooks, context).plan()
 
 
 @contextlib.contextmanager
@@ -99,252 +84,226 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-class _Place(Enum):
-    STORED = "stored"
-    CACHED = "cached"
-    MEMORY = "memory"
-
-
-class _Entry(NamedTuple):
-    """What the catalog knows of one name, looked up once."""
-
-    dataset: DatasetLike | None
-    place: _Place
-    copy_mode: str | None
+Handed = dict[str, tuple[InputBinding, str]]
+"""For each dataset whose value is in the graph: how a reader gets it, and the key of the task that gives it."""
 
 
 class _Compiler:
-    """The graph of the nodes added so far."""
+    """Goes through the nodes, and adds the tasks of each to the graph."""
 
     def __init__(self, pipeline: PipelineLike, catalog: CatalogLike, hooks: Hooks, context: Context) -> None:
-        self.catalog, self.hooks, self.context = catalog, hooks, context
-        # Asked for every dataset, and a property of the backend.
-        self.leaves, self.copies = context.backend.leaves_process, context.backend.copies
-        self.may_repeat = context.backend.may_repeat
-        self.run = new_run()
-        self.graph: dict[str, Any] = {}
-        self.data: dict[str, str] = {}
+        leaves_process = context.backend.leaves_process
         self.pipeline = pipeline
-        self.readers = Counter([name for node in pipeline.nodes for name in dict.fromkeys(node.inputs)])
-        self.edges: dict[str, tuple[InputBinding, str]] = {}
-        """How every reader comes by each dataset that a node of this run hands over, and the key whose value it is."""
-        self.references: dict[str, Any] = {}
-        """One for each key: on its way to a cluster, what is the same object is written once."""
-        self.bindings: dict[tuple[Any, ...], Bindings] = {}
-        self.shared_loads: dict[str, str] = {}
-        self.free: dict[str, str] = {}
-        """The key of each large free input in memory."""
-        self.own: dict[str, InputBinding] = {}
-        """Those that go with the task."""
-        self.kinds: dict[int, type[Call]] = {}
-        self.waited_for: set[str] = set()
-        self.done: dict[NodeLike, list[str]] = {}
-        """The keys that tell that a node has saved all, for each node that saves something."""
-        self.entries: dict[str, _Entry] = {}
-        self.common = {"hooks": self._hooks()} if hooks else {}
-
-    def add(self, node: NodeLike) -> None:
-        """Add the tasks of one node, after those of the nodes before it."""
-        waits = self._waits(node)
-        inputs, keys = self._inputs(node, waits)
-        kind = self._kind(node.func)
-        outputs = tuple([self._output(name, saves_inside=kind is not Call) for name in node.outputs])
-        call = self._ports(kind, inputs, outputs)(node)
-        call.catalog = self._hook_catalog(node)
-        confirms = node.confirms
-        if confirms and kind is not Call:
-            call.confirms = self._catalog(confirms)
-        key = self._task(node.name, call, [*keys, *waits])
-        done = self._outputs(node, key, outputs)
-        if confirms and kind is Call:
-            confirm = Confirm(self.context, node, self._catalog(confirms))
-            done = [self._task(node.name, confirm, done or [key], "confirm")]
-        if done:
-            self.done[node] = done
-
-    def _waits(self, node: NodeLike) -> list[str]:
-        """The keys that tell that the nodes before it have saved all, beyond those whose values it takes."""
-        done = self.done
-        return (
-            list(dict.fromkeys([key for parent in self._parents[node] for key in done.get(parent, ())]))
-            if done
-            else []
-        )
-
-    @cached_property
-    def _parents(self) -> Mapping[Any, Iterable[Any]]:
-        return self.pipeline.node_dependencies
-
-    def _kind(self, func: Callable[..., Any]) -> type[Call]:
-        if self.context.is_async:
-            return AsyncCall
-        # By identity, since a callable need not be hashable; the pipeline keeps it alive.
-        kind = self.kinds.get(id(func))
-        if kind is None:
-            kind = self.kinds[id(func)] = StreamCall if inspect.isgeneratorfunction(func) else Call
-        return kind
+        self.datasets = DatasetIndex(pipeline, catalog, leaves_process=leaves_process)
+        self.graph = GraphBuilder(hooks, leaves_process=leaves_process)
+        self.handed_over: Handed = {}
+        self.inputs = _Inputs(context, self.datasets, self.graph, self.handed_over)
+        self.outputs = _Outputs(context, self.datasets, self.graph, self.handed_over)
+        self.calls = _Calls(context)
+        self.has_node_hooks = hooks.for_nodes
+        self.last_keys: dict[NodeLike, list[str]] = {}
+        """For each node that saves or confirms: the keys of the tasks that do it last."""
 
     def plan(self) -> Plan:
-        """All that was added."""
+        """The plan of all nodes."""
+        parents, last_keys = self.pipeline.node_dependencies, self.last_keys
+        for node in self.pipeline.nodes:
+            self._add(node, self._saves_of(parents[node]) if last_keys else [])
         outputs = {
-            name: self.edges[name][1]
+            name: self.handed_over[name][1]
             for name in sorted(self.pipeline.outputs())
-            if name in self.edges and self._entry(name).place is _Place.MEMORY
+            if name in self.handed_over and self.datasets.by_name[name].place is Place.MEMORY
         }
-        keys = dict.fromkeys(outputs.values())
-        keys.update(dict.fromkeys(key for key in self.graph if key not in self.waited_for))
-        stored = frozenset(name for name, entry in self.entries.items() if entry.place is not _Place.MEMORY)
-        return Plan(self.graph, list(keys), outputs, self.data, self.pipeline, stored)
+        keys = list(dict.fromkeys([*outputs.values(), *self.graph.final_keys()]))
+        return Plan(self.graph.graph, self.graph.tasks, keys, outputs, self.pipeline, self.datasets.stored)
 
-    def _task(self, name: str, work: Work, arguments: list[str], kind: str = "") -> str:
-        key = task_key(name, self.run, len(self.graph), kind)
-        self.waited_for.update(arguments)
-        self.references[key] = reference(key)
-        self.graph[key] = new_task(key, work, [self.references[each] for each in arguments], **self.common)
-        return key
+    def _saves_of(self, nodes: Iterable[NodeLike]) -> list[str]:
+        """The keys of the tasks after which all that these nodes save is saved."""
+        last_keys = self.last_keys
+        return list(dict.fromkeys([key for node in nodes for key in last_keys.get(node, ())]))
 
-    def _data(self, name: str, value: Any) -> str:
-        key = task_key(name, self.run, len(self.graph), "data")
-        self.references[key] = reference(key)
-        self.graph[key] = new_data(key, value)
-        self.data[key] = name
-        return key
+    def _add(self, node: NodeLike, waits: list[str]) -> None:
+        """Add the tasks of a node, which start after the keys `waits`."""
+        inputs, outputs = node.inputs, node.outputs
+        call_type = self.calls.type_for(node.func)
+        input_bindings, keys = self.inputs.bind(node, inputs, waits)
+        output_bindings = self.outputs.bind(outputs, saves_inside=call_type is not Call)
+        call = self.calls.bindings(call_type, input_bindings, output_bindings)(node)
+        if self.has_node_hooks:
+            call.catalog = self.datasets.catalog_for_hooks(dict.fromkeys((*inputs, *outputs)))
+        confirmed = node.confirms
+        if confirmed and call_type is not Call:
+            call.confirms = self.datasets.catalog_for_task(confirmed)
+        key = self.graph.add_task(call, [*keys, *waits] if waits else keys)
+        saves = self.outputs.add_tasks(node, outputs, output_bindings, key)
+        if confirmed and call_type is Call:
+            confirm = Confirm(self.outputs.context, node, self.datasets.catalog_for_task(confirmed))
+            saves = [self.graph.add_task(confirm, saves or [key])]
+        if saves:
+            self.last_keys[node] = saves
 
-    def _hooks(self) -> Any:
-        """The hooks themselves, or where tasks leave this process one task that gives them, so that they travel once."""
-        if not self.leaves:
-            return self.hooks
-        key = self._data("hooks", self.hooks)
-        self.waited_for.add(key)
-        return self.references[key]
 
-    def _ports(
-        self, kind: type[Call], inputs: tuple[InputBinding, ...], outputs: tuple[OutputBinding, ...]
+class _Calls:
+    """Makes what the calls of nodes have in common; nodes that are bound alike share it."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._bindings: dict[tuple[Any, ...], Bindings] = {}
+        self._types: dict[int, type[Call]] = {}
+
+    def type_for(self, function: Callable[..., Any]) -> type[Call]:
+        """The kind of task that calls a node of this function."""
+        if self._context.is_async:
+            return AsyncCall
+        # By identity, since a callable need not be hashable; the pipeline keeps it alive.
+        found = self._types.get(id(function))
+        if found is None:
+            found = StreamCall if inspect.isgeneratorfunction(function) else Call
+            self._types[id(function)] = found
+        return found
+
+    def bindings(
+        self, call_type: type[Call], inputs: tuple[InputBinding, ...], outputs: tuple[OutputBinding, ...]
     ) -> Bindings:
-        """The same object for the same ports."""
-        bindings = self.bindings.get((kind, inputs, outputs))
+        """The same object for the same arguments."""
+        key = call_type, inputs, outputs
+        bindings = self._bindings.get(key)
         if bindings is None:
-            bindings = self.bindings[kind, inputs, outputs] = Bindings(kind, self.context, inputs, outputs)
+            bindings = self._bindings[key] = Bindings(call_type, self._context, inputs, outputs)
         return bindings
 
-    # How a node's task comes by its inputs
 
-    def _inputs(self, node: NodeLike, waits: list[str]) -> tuple[tuple[InputBinding, ...], list[str]]:
-        """The inputs, and the keys whose values the task is called with: those of the inputs that the graph gives, in order."""
-        names = node.inputs
+class _Inputs:
+    """How a node's task gets its inputs, and the tasks that load them."""
+
+    def __init__(
+        self, context: Context, datasets: DatasetIndex, graph: GraphBuilder, handed_over: Handed
+    ) -> None:
+        self._context, self._datasets, self._graph = context, datasets, graph
+        self._handed_over = handed_over
+        self._shared: dict[str, tuple[InputBinding, str | None]] = {}
+        """How every reader gets a dataset that no node of this run hands over and that all readers share."""
+
+    def bind(
+        self, node: NodeLike, names: list[str], waits: list[str]
+    ) -> tuple[tuple[InputBinding, ...], list[str]]:
+        """How the node's task gets each input, and the keys whose values it is called with, in the same order."""
         unique = dict.fromkeys(names)
-        inputs, keys = [], []
+        bindings, keys = [], []
         for name in unique:
-            each, key = self.edges.get(name) or self._fetched(name, node, [*self._before(unique), *waits])
+            binding, key = self._handed_over.get(name) or self._from_catalog(name, node, unique, waits)
             if len(unique) < len(names):
-                each = replace(each, times=names.count(name))
-            inputs.append(each)
+                binding = replace(binding, times=names.count(name))
+            bindings.append(binding)
             if key is not None:
                 keys.append(key)
-        return tuple(inputs), keys
+        return tuple(bindings), keys
 
-    def _before(self, names: Iterable[str]) -> Iterator[str]:
-        """The keys of what nodes of this run hand over."""
-        return (self.edges[name][1] for name in names if name in self.edges)
+    def _from_catalog(
+        self, name: str, node: NodeLike, inputs: Iterable[str], waits: list[str]
+    ) -> tuple[InputBinding, str | None]:
+        """How the node's task gets an input that no node of this run hands over, and the key of it, if it has one."""
+        place = self._datasets.by_name[name].place
+        if place is Place.STORED:
+            return self._load(name, node, inputs, waits)
+        if name not in self._shared:
+            if place is Place.MEMORY:
+                self._shared[name] = self._free_input(name)
+            else:
+                self._shared[name] = self._shared_load(name, node, inputs, waits)
+        return self._shared[name]
 
-    def _fetched(self, name: str, node: NodeLike, before: list[str]) -> tuple[InputBinding, str | None]:
-        """How a node comes by what no node of this run hands over, and the key of the task that gives it, if one does."""
-        dataset, place, copy_mode = self._entry(name)
-        if place is _Place.MEMORY:
-            return self._free(name, dataset)
-        if place is _Place.CACHED:
-            key = self._shared_load(name, node, before)
-            return input_binding(is_given=True, copies=self.copies, copy_mode=copy_mode), key
-        if self.context.is_async:
-            return InputBinding(catalog=self._catalog([name])), None
-        load = Load(self.context, node, name, self._catalog([name]), node.inputs.count(name))
-        return input_binding(is_given=True, is_loaded=True), self._task(name, load, before, "load")
+    def _free_input(self, name: str) -> tuple[InputBinding, str | None]:
+        """It travels inside the tasks, or if it is large and tasks leave this process, once as a part of the graph."""
+        found = self._datasets.by_name[name].dataset
+        dataset = MemoryDataset() if found is None else found
+        if self._datasets.travels_in_task(name):
+            return InputBinding(dataset=dataset), None
+        return input_binding(is_given=True), self._graph.add_data(name, DatasetValue(dataset))
 
-    def _handed_over(self, name: str) -> InputBinding:
-        _, place, copy_mode = self._entry(name)
-        is_shared = self.readers[name] > 1 or place is _Place.CACHED or self.may_repeat
-        return input_binding(is_given=True, copies=self.copies and is_shared, copy_mode=copy_mode)
+    def _shared_load(
+        self, name: str, node: NodeLike, inputs: Iterable[str], waits: list[str]
+    ) -> tuple[InputBinding, str]:
+        load = SharedLoad(self._context, node, name, self._datasets.catalog_for_task([name]))
+        copy_mode = self._datasets.by_name[name].copy_mode
+        binding = input_binding(True, self._context.backend.copies, copy_mode)  # noqa: FBT003 - keywords take four times as long
+        return binding, self._graph.add_task(load, self._before(inputs, waits))
 
-    def _free(self, name: str, dataset: DatasetLike | None) -> tuple[InputBinding, str | None]:
-        """A free input in memory: it goes with the task, or once into the graph if it is large and has far to go."""
-        dataset = MemoryDataset() if dataset is None else dataset
-        limit = PARAMETER_BYTES if name == "parameters" or name.startswith("params:") else INLINE_BYTES
-        if not self.leaves or _bytes(dataset) <= limit:
-            return self.own.setdefault(name, InputBinding(dataset=dataset)), None
-        if name not in self.free:
-            self.free[name] = self._data(name, DatasetValue(dataset))
-        return input_binding(is_given=True), self.free[name]
+    def _load(
+        self, name: str, node: NodeLike, inputs: Iterable[str], waits: list[str]
+    ) -> tuple[InputBinding, str | None]:
+        catalog = self._datasets.catalog_for_task([name])
+        if self._context.is_async:
+            return InputBinding(catalog=catalog), None
+        load = Load(self._context, node, name, catalog, node.inputs.count(name))
+        key = self._graph.add_task(load, self._before(inputs, waits))
+        return input_binding(is_given=True, is_loaded=True), key
 
-    def _shared_load(self, name: str, node: NodeLike, before: list[str]) -> str:
-        if name not in self.shared_loads:
-            load = SharedLoad(self.context, node, name, self._catalog([name]))
-            self.shared_loads[name] = self._task(name, load, before, "load")
-        return self.shared_loads[name]
+    def _before(self, inputs: Iterable[str], waits: list[str]) -> list[str]:
+        """What a load waits for: all that the node itself waits for."""
+        return [*(self._handed_over[name][1] for name in inputs if name in self._handed_over), *waits]
 
-    # What becomes of its outputs
 
-    def _output(self, name: str, *, saves_inside: bool) -> OutputBinding:
-        dataset, place, copy_mode = self._entry(name)
-        stays, copies = place is not _Place.STORED, self.copies
-        if place is _Place.MEMORY and not is_plain_memory(dataset):
+class _Outputs:
+    """What a node's task does with its outputs, and the tasks that follow it."""
+
+    def __init__(
+        self, context: Context, datasets: DatasetIndex, graph: GraphBuilder, handed_over: Handed
+    ) -> None:
+        self.context, self._datasets, self._graph = context, datasets, graph
+        self._handed_over = handed_over
+        # Asked for every dataset, and properties of the backend.
+        self._copies, self._may_repeat = context.backend.copies, context.backend.may_repeat
+
+    def bind(self, names: list[str], *, saves_inside: bool) -> tuple[OutputBinding, ...]:
+        """What the node's task does with each output; `saves_inside` if no tasks of their own save them."""
+        return tuple([self._binding(name, saves_inside) for name in names])
+
+    def _binding(self, name: str, saves_inside: bool) -> OutputBinding:  # noqa: FBT001 - called once, above
+        dataset, place, copy_mode = self._datasets.by_name[name]
+        stays, copies = place is not Place.STORED, self._copies
+        if place is Place.MEMORY and not is_plain_memory(dataset):
             return OutputBinding(stays, copies, copy_mode, dataset=dataset)
-        if place is not _Place.MEMORY and saves_inside:
-            return OutputBinding(stays, copies, copy_mode, catalog=self._catalog([name]))
-        return output_binding(stays, copies, copy_mode, is_saved_apart=place is not _Place.MEMORY)
+        if place is not Place.MEMORY and saves_inside:
+            catalog = self._datasets.catalog_for_task([name])
+            return OutputBinding(stays, copies, copy_mode, catalog=catalog)
+        return output_binding(stays, copies, copy_mode, place is not Place.MEMORY)
 
-    def _outputs(self, node: NodeLike, call: str, outputs: tuple[OutputBinding, ...]) -> list[str]:
-        """Add the tasks that follow the node's own and note where its datasets are.
+    def add_tasks(
+        self, node: NodeLike, names: list[str], bindings: tuple[OutputBinding, ...], call: str
+    ) -> list[str]:
+        """Add the tasks that save the outputs, or pick one of several, and note how readers get each.
+
+        Args:
+            node: The node.
+            names: Its outputs.
+            bindings: What its task does with each.
+            call: The key of its task.
 
         Returns:
-            The keys that tell that all is saved; none if nothing is.
+            The keys after which all outputs are saved; none if nothing is.
         """
-        done: dict[str, None] = {}
-        for index, (name, output) in enumerate(zip(node.outputs, outputs, strict=True)):
-            place = index if len(outputs) > 1 else None
-            if _ends_with_call(name, output):
-                done[call] = None
-            if output.stays:
-                key = call if place is None else self._pick(node, call, name, place)
-                self.edges[name] = self._handed_over(name), key
-            if output.is_saved_apart:
-                save = Save(self.context, node, name, self._catalog([name]), place)
-                done[self._task(name, save, [call], "save")] = None
-        return list(done)
+        saves: dict[str, None] = {}
+        for index, (name, binding) in enumerate(zip(names, bindings, strict=True)):
+            position = index if len(names) > 1 else None
+            if _ends_with_call(name, binding):
+                saves[call] = None
+            if binding.stays:
+                key = call if position is None else self._pick(node, name, position, call)
+                self._handed_over[name] = self._reader_binding(name), key
+            if binding.is_saved_apart:
+                save = Save(self.context, node, name, self._datasets.catalog_for_task([name]), position)
+                saves[self._graph.add_task(save, [call])] = None
+        return list(saves)
 
-    def _pick(self, node: NodeLike, call: str, name: str, index: int) -> str:
-        return self._task(name, Pick(self.context, node, name, index), [call], "pick")
+    def _pick(self, node: NodeLike, name: str, index: int, call: str) -> str:
+        return self._graph.add_task(Pick(self.context, node, name, index), [call])
 
-    # Catalogs and datasets
-
-    def _entry(self, name: str) -> _Entry:
-        entry = self.entries.get(name)
-        if entry is None:
-            dataset = self.catalog.get(name)
-            place, copy_mode = _place(dataset), copy_mode_of(dataset)
-            if dataset is not None and place is _Place.MEMORY:
-                dataset = in_memory(name, dataset, self.catalog, leaves_process=self.leaves)
-            elif place is _Place.CACHED and self.leaves:
-                # A cache elsewhere is of no use to anybody, and Kedro's comes out of a pickle with something in it.
-                dataset = inner_dataset(dataset)
-            entry = self.entries[name] = _Entry(dataset, place, copy_mode)
-        return entry
-
-    def _catalog(self, names: Iterable[str]) -> CatalogLike:
-        """The catalog itself, or where tasks leave this process one that has these datasets only."""
-        if not self.leaves:
-            return self.catalog
-        datasets = {name: self._entry(name).dataset for name in names}
-        return subcatalog(self.catalog, datasets)
-
-    def _hook_catalog(self, node: NodeLike) -> CatalogLike | None:
-        """What hooks see as the catalog; where tasks leave this process, the node's own datasets without large data."""
-        if not self.hooks.for_nodes:
-            return None
-        names = dict.fromkeys((*node.inputs, *node.outputs))
-        return self._catalog([name for name in names if not self._is_large(self._entry(name))])
-
-    def _is_large(self, entry: _Entry) -> bool:
-        return self.leaves and entry.place is _Place.MEMORY and _bytes(entry.dataset) > INLINE_BYTES
+    def _reader_binding(self, name: str) -> InputBinding:
+        """How a reader gets an output that stays in the graph: copied if another reader may have the same object."""
+        _, place, copy_mode = self._datasets.by_name[name]
+        is_shared = self._datasets.reader_counts[name] > 1 or place is Place.CACHED or self._may_repeat
+        return input_binding(True, self._copies and is_shared, copy_mode)  # noqa: FBT003 - keywords take four times as long
 
 
 def _ends_with_call(name: str, output: OutputBinding) -> bool:
@@ -353,19 +312,3 @@ def _ends_with_call(name: str, output: OutputBinding) -> bool:
     It was saved inside the node's task, or is read in another format, which the value is not.
     """
     return output.catalog is not None or (output.stays and "@" in name)
-
-
-def _place(dataset: DatasetLike | None) -> _Place:
-    if dataset is None or type(dataset) is MemoryDataset:
-        return _Place.MEMORY
-    if is_cached(dataset):
-        return _Place.CACHED
-    return _Place.MEMORY if getattr(dataset, "_EPHEMERAL", False) else _Place.STORED
-
-
-def _bytes(dataset: DatasetLike | None) -> int:
-    """About how large the data is that a memory dataset holds; data that is not here yet is large."""
-    if getattr(dataset, "deferred", None) is not None:
-        return PARAMETER_BYTES + 1
-    size: int = sizeof(getattr(dataset, "_data", dataset))
-    return size

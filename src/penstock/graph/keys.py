@@ -16,7 +16,7 @@ MAX_NAME_LENGTH = 60
 _ODD = re.compile(r"[^\w.]")
 
 
-def new_run() -> str:
+def new_run_id() -> str:
     """Eight random hex digits that keep the keys of one run apart from those of every other run."""
     return secrets.token_hex(4)
 
@@ -26,7 +26,7 @@ def task_key(name: str, run: str, index: int, kind: str = "") -> str:
 
     Args:
         name: The full name of a node or dataset, its namespace in front.
-        run: What `new_run` gave.
+        run: What `new_run_id` gave.
         index: A number that no other task of this run has.
         kind: What the task does, if it does not call a node: `load`, `save` ...
     """

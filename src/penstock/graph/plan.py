@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from penstock.graph.taskspec import work_of
-
 if TYPE_CHECKING:
     from penstock._typing import NodeLike, PipelineLike
     from penstock.tasks.policy import NodePolicy
@@ -62,28 +60,17 @@ class Plan:
 
     graph: dict[str, Any]
     """Dask task-spec nodes by key."""
+    tasks: dict[str, TaskInfo]
+    """What each key is."""
     keys: list[str]
-    """What to ask a scheduler for, so that everything runs: the outputs in memory first, then what nobody waits for."""
+    """The keys to ask a scheduler for, so that everything runs: outputs in memory first, then those that no task waits for."""
     outputs: dict[str, str]
     """The key of each output of the pipeline that is in memory, by its name."""
-    data: dict[str, str]
-    """The dataset, or `hooks`, whose data each key has that is no work to do."""
     pipeline: PipelineLike
     stored: frozenset[str]
     """The datasets that keep their data outside of the process."""
     policies: Mapping[str, NodePolicy] = field(default_factory=dict)
-    """Of the nodes that have one, by their names."""
-
-    @cached_property
-    def tasks(self) -> dict[str, TaskInfo]:
-        """What each key is."""
-        return {key: self._task(key) for key in self.graph}
-
-    def _task(self, key: str) -> TaskInfo:
-        if key in self.data:
-            return TaskInfo("data", dataset=self.data[key])
-        work = work_of(self.graph[key])
-        return TaskInfo(work.kind, work.node.name, work.dataset)
+    """The policies of the nodes that have one, by the name of the node."""
 
     @cached_property
     def nodes(self) -> list[NodePlan]:

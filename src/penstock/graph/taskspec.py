@@ -5,23 +5,19 @@ https://docs.dask.org/en/stable/custom-graphs.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dask.task_spec import DataNode, GraphNode, Task, TaskRef
 
-reference = TaskRef
+reference: Callable[[str], Any] = TaskRef
 """`reference(key)` stands for the value of a key among the arguments of a task."""
 
+new_task: Callable[..., Any] = Task
+"""`new_task(key, work, *arguments, **options)` is a task that calls `work`. Arguments and options may be references."""
 
-def new_task(key: str, work: Callable[..., Any], arguments: Iterable[Any] = (), **options: Any) -> Any:
-    """A task that calls `work`. Arguments and options may be references."""
-    return Task(key, work, *arguments, **options)
-
-
-def new_data(key: str, value: Any) -> Any:
-    """A node of the graph that holds a value."""
-    return DataNode(key, value)
+new_data: Callable[[str, Any], Any] = DataNode
+"""`new_data(key, value)` is a node of the graph that holds a value."""
 
 
 def is_data(task: Any) -> bool:

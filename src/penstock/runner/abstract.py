@@ -12,9 +12,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from penstock.graph.checks import check_confirms, check_inputs
+from penstock.graph.checks import check_confirms
 from penstock.graph.compile import compile_pipeline
-from penstock.graph.keys import new_run
+from penstock.graph.datasets import check_inputs
+from penstock.graph.keys import new_run_id
 from penstock.graph.policies import checked_policies, policies_by_node, with_policies
 from penstock.hooks import Hooks
 from penstock.io.memory import Deferred, MemoryDataset
@@ -240,7 +241,7 @@ class AbstractRunner(ABC):
     ) -> RunResult:
         started = time.perf_counter()
         self._register(pipeline, catalog)
-        run_id = run_id or new_run()
+        run_id = run_id or new_run_id()
         hooks = Hooks(hook_manager)
         recorder = Recorder(pipeline, catalog, self._log)
         backend = self.backend(recorder)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import RunnerError
-from penstock.graph.keys import new_run
+from penstock.graph.keys import new_run_id
 from penstock.hooks import create_hook_manager
 from penstock.io.catalog import DataCatalog
 from penstock.runner.sequential import SequentialRunner
@@ -60,7 +60,7 @@ def run(  # noqa: PLR0913 - all that a run can be given
         raise RunnerError(f"The runner is the class {runner.__name__}; give an instance: {runner.__name__}()")
     runner = runner or SequentialRunner()
     manager = create_hook_manager(hooks)
-    run_id = run_id or new_run()
+    run_id = run_id or new_run_id()
     datasets: Any = catalog if hasattr(catalog, "load") else DataCatalog(catalog)
     run_params = {"run_id": run_id, "runner": repr(runner), "only_missing_outputs": only_missing_outputs}
     about: dict[str, Any] = {"run_params": run_params, "pipeline": pipeline, "catalog": datasets}

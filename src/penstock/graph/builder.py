@@ -1,0 +1,72 @@
+"""Builds the Dask graph: gives each task its key, its references to other tasks, and the hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from penstock.graph.keys import new_run_id, task_key
+from penstock.graph.plan import TaskInfo
+from penstock.graph.taskspec import new_data, new_task, reference
+
+if TYPE_CHECKING:
+    from penstock.hooks import Hooks
+    from penstock.tasks.base import Work
+
+
+_task_info: Callable[[tuple[str, str, str]], TaskInfo] = partial(tuple.__new__, TaskInfo)
+"""`TaskInfo(*fields)` in a fifth of the time, which counts for graphs of many thousand tasks."""
+
+
+class GraphBuilder:
+    """A graph, to which tasks are added after those that they wait for.
+
+    Args:
+        hooks: Each task is called with them. Tasks without hooks get no such argument.
+        leaves_process: Whether tasks are pickled; the hooks are then one node of the graph, and are sent once.
+
+    Attributes:
+        graph: The tasks by key.
+        tasks: What each key of the graph is.
+    """
+
+    def __init__(self, hooks: Hooks, *, leaves_process: bool) -> None:
+        self.graph: dict[str, Any] = {}
+        self.tasks: dict[str, TaskInfo] = {}
+        self._run_id = new_run_id()
+        # One for each key: on its way to a cluster, what is the same object is written once.
+        self._references: dict[str, Any] = {}
+        self._awaited: set[str] = set()
+        self._options: dict[str, Any] = {}
+        if hooks:
+            self._options["hooks"] = self._shared_hooks(hooks) if leaves_process else hooks
+
+    def add_task(self, work: Work, arguments: list[str]) -> str:
+        """Add a task that calls `work` with the values of the keys `arguments`; gives its key."""
+        kind, node, dataset = work.kind, work.node.name, work.dataset
+        key = task_key(dataset or node, self._run_id, len(self.graph), "" if kind == "call" else kind)
+        self._awaited.update(arguments)
+        references = self._references
+        references[key] = reference(key)
+        self.graph[key] = new_task(key, work, *[references[each] for each in arguments], **self._options)
+        self.tasks[key] = _task_info((kind, node, dataset))
+        return key
+
+    def add_data(self, name: str, value: Any) -> str:
+        """Add a value, under the name of its dataset; gives its key."""
+        key = task_key(name, self._run_id, len(self.graph), "data")
+        self._references[key] = reference(key)
+        self.graph[key] = new_data(key, value)
+        self.tasks[key] = TaskInfo("data", "", name)
+        return key
+
+    def final_keys(self) -> list[str]:
+        """The keys that no task waits for."""
+        return [key for key in self.graph if key not in self._awaited]
+
+    def _shared_hooks(self, hooks: Hooks) -> Any:
+        key = self.add_data("hooks", hooks)
+        # Every task waits for it.
+        self._awaited.add(key)
+        return self._references[key]

@@ -1,0 +1,141 @@
+"""Looks up what the catalog knows of each dataset of a pipeline, once for each name, before the graph is built."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dask.sizeof import sizeof
+
+from penstock.errors import MissingInputError
+from penstock.graph.subcatalog import in_memory, subcatalog
+from penstock.io.kedro_objects import copy_mode_of, inner_dataset, is_cached, validators_of
+from penstock.io.memory import MemoryDataset
+
+if TYPE_CHECKING:
+    from penstock._typing import CatalogLike, DatasetLike, PipelineLike
+
+MAX_INPUT_BYTES = 10_000
+"""A free input in memory up to this size travels inside each task that reads it; a larger one is a task of its own."""
+
+MAX_PARAMETER_BYTES = 100_000
+"""The same for parameters: hundreds of numbers and texts, which are counted at some 80 bytes each and travel in 10."""
+
+
+class Place(Enum):
+    """Where a dataset keeps its data."""
+
+    STORED = "stored"
+    """Outside of the process: every reader loads it."""
+    CACHED = "cached"
+    """Outside of the process and in a cache: one task loads it for all readers."""
+    MEMORY = "memory"
+    """In the graph: a task's result is its reader's argument."""
+
+
+class DatasetInfo(NamedTuple):
+    """What the catalog knows of one name."""
+
+    dataset: DatasetLike | None
+    """The dataset as tasks use it; None if there is none, or nothing to send of it."""
+    place: Place
+    copy_mode: str | None
+
+
+_UNREGISTERED = DatasetInfo(None, Place.MEMORY, None)
+
+
+class DatasetIndex:
+    """The datasets of a pipeline by name, and how many nodes read each.
+
+    Args:
+        pipeline: Whose datasets to look up.
+        catalog: Where to look them up. Nothing is loaded or registered.
+        leaves_process: Whether tasks, and the datasets in them, are pickled.
+
+    Attributes:
+        by_name: What the catalog knows of each dataset that a node reads, writes or confirms.
+        reader_counts: How many nodes read each dataset.
+    """
+
+    def __init__(self, pipeline: PipelineLike, catalog: CatalogLike, *, leaves_process: bool) -> None:
+        self.leaves_process = leaves_process
+        self._catalog = catalog
+        nodes = pipeline.nodes
+        inputs = [name for node in nodes for name in dict.fromkeys(node.inputs)]
+        others = [name for node in nodes for name in (*node.outputs, *node.confirms)]
+        self.reader_counts = Counter(inputs)
+        self.by_name = dict(self._look_up(dict.fromkeys([*inputs, *others])))
+
+    @property
+    def stored(self) -> frozenset[str]:
+        """The names whose data is kept outside of the process."""
+        return frozenset(name for name, info in self.by_name.items() if info.place is not Place.MEMORY)
+
+    def catalog_for_task(self, names: Iterable[str]) -> CatalogLike:
+        """The catalog itself, or where tasks leave this process a catalog that has these datasets only."""
+        if not self.leaves_process:
+            return self._catalog
+        return subcatalog(self._catalog, {name: self.by_name[name].dataset for name in names})
+
+    def catalog_for_hooks(self, names: Iterable[str]) -> CatalogLike:
+        """The same without large data in memory, which would travel with every task."""
+        return self.catalog_for_task([name for name in names if self._is_small(name, MAX_INPUT_BYTES)])
+
+    def travels_in_task(self, name: str) -> bool:
+        """Whether a free input in memory is small enough to be sent with each task that reads it."""
+        is_parameter = name == "parameters" or name.startswith("params:")
+        return self._is_small(name, MAX_PARAMETER_BYTES if is_parameter else MAX_INPUT_BYTES)
+
+    def _is_small(self, name: str, max_bytes: int) -> bool:
+        dataset, place, _ = self.by_name[name]
+        return not self.leaves_process or place is not Place.MEMORY or _data_bytes(dataset) <= max_bytes
+
+    def _look_up(self, names: Iterable[str]) -> Iterator[tuple[str, DatasetInfo]]:
+        get, has_validators = self._catalog.get, bool(validators_of(self._catalog))
+        for name in names:
+            dataset = get(name)
+            if dataset is None:
+                yield name, _UNREGISTERED
+            elif type(dataset) is MemoryDataset and not has_validators:
+                yield name, DatasetInfo(dataset, Place.MEMORY, dataset.copy_mode)
+            else:
+                yield name, self._info(name, dataset)
+
+    def _info(self, name: str, dataset: Any) -> DatasetInfo:
+        copy_mode = copy_mode_of(dataset)
+        if is_cached(dataset):
+            # Elsewhere a cache is of no use, and Kedro's comes out of a pickle with data in it.
+            to_send = inner_dataset(dataset) if self.leaves_process else dataset
+            return DatasetInfo(to_send, Place.CACHED, copy_mode)
+        if not getattr(dataset, "_EPHEMERAL", False):
+            return DatasetInfo(dataset, Place.STORED, copy_mode)
+        in_graph = in_memory(name, dataset, self._catalog, leaves_process=self.leaves_process)
+        return DatasetInfo(in_graph, Place.MEMORY, copy_mode)
+
+
+def check_inputs(pipeline: PipelineLike, catalog: CatalogLike) -> None:
+    """Check that the catalog has the free inputs of the pipeline.
+
+    Raises:
+        MissingInputError: Names all that it lacks, each with names that are close to it.
+    """
+    missing = {name for name in pipeline.inputs() if name not in catalog}
+    if not missing:
+        return
+    known = list(catalog.keys()) if hasattr(catalog, "keys") else []
+    close = {name: difflib.get_close_matches(name, known) for name in missing}
+    raise MissingInputError(
+        missing, type(catalog).__name__, {name: near for name, near in close.items() if near}
+    )
+
+
+def _data_bytes(dataset: DatasetLike | None) -> int:
+    """About how large the data in a memory dataset is; data that is still on a cluster counts as large."""
+    if getattr(dataset, "deferred", None) is not None:
+        return MAX_PARAMETER_BYTES + 1
+    size: int = sizeof(getattr(dataset, "_data", dataset))
+    return size
