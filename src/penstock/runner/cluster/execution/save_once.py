@@ -214,7 +214,7 @@ def _takes_stimulus(transitions: Any) -> bool:
 
 def _can_change_tasks() -> bool:
     try:
-        task = with_work(new_task("task", _do_nothing, [reference("input")]), _without_saves)
+        task = with_work(new_task("task", _do_nothing, reference("input")), _without_saves)
         detached = without_input(task, "input")
         return work_of(detached) is _without_saves and bool(task.dependencies) and not detached.dependencies
     except Exception:  # noqa: BLE001 - whatever Dask has changed
