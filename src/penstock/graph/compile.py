@@ -25,7 +25,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from penstock.graph.builder import GraphBuilder
-from penstock.graph.checks import refuse_generators
 from penstock.graph.datasets import DatasetIndex, Place, check_inputs
 from penstock.graph.plan import Plan
 from penstock.hooks import NO_HOOKS, Hooks
@@ -35,6 +34,7 @@ from penstock.tasks.backend import Backend, Context, LocalBackend
 from penstock.tasks.bindings import InputBinding, OutputBinding, input_binding, output_binding
 from penstock.tasks.call_tasks import AsyncCall, Bindings, Call, StreamCall
 from penstock.tasks.dataset_tasks import Confirm, Load, Pick, Save, SharedLoad
+from penstock.tasks.node_steps import check_no_generators
 from penstock.tasks.values import DatasetValue
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def compile_pipeline(
     """
     check_inputs(pipeline, catalog)
     if is_async:
-        refuse_generators(pipeline.nodes)
+        check_no_generators(pipeline.nodes)
     context = Context(backend or LocalBackend(), run_id, is_async)
     with _collector_paused():
         return _Compiler(pipeline, catalog, hooks, context).plan()

@@ -12,7 +12,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from penstock.graph.checks import check_confirms
 from penstock.graph.compile import compile_pipeline
 from penstock.graph.datasets import check_inputs
 from penstock.graph.keys import new_run_id
@@ -22,7 +21,13 @@ from penstock.io.memory import Deferred, MemoryDataset
 from penstock.io.redaction import without_secret_options, without_url_secrets
 from penstock.logs.current_node import current_node_restored, naming_nodes
 from penstock.runner.missing import missing_outputs, only_missing, resume_nodes
-from penstock.runner.preflight import check_arguments, check_can_be_sent, checked_flag, release_output_caches
+from penstock.runner.preflight import (
+    check_arguments,
+    check_can_be_sent,
+    check_confirms,
+    checked_flag,
+    release_output_caches,
+)
 from penstock.runs.progress_bar import progress_bar
 from penstock.runs.recorder import Recorder
 from penstock.runs.result import Fetched, RunResult, put_outputs

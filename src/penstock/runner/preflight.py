@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from penstock._pickling import why_not_sendable
-from penstock.errors import CannotSendError, RunnerError
+from penstock.errors import CannotSendError, DatasetError, DatasetNotFoundError, RunnerError
 from penstock.io.kedro_objects import inner_dataset, is_cached, release_file_cache
 
 if TYPE_CHECKING:
-    from penstock._typing import CatalogLike, DatasetLike, PipelineLike
+    from penstock._typing import CatalogLike, DatasetLike, NodeLike, PipelineLike
     from penstock.hooks import Hooks
 
 
@@ -43,6 +44,33 @@ def checked_flag(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise RunnerError(f"{name} is {value!r}; give True or False")
     return value
+
+
+def check_confirms(nodes: Iterable[NodeLike], catalog: CatalogLike) -> None:
+    """Check that the catalog has each dataset that a node confirms, and that it has a method `confirm`.
+
+    Raises:
+        DatasetError: Names all datasets without that method.
+        DatasetNotFoundError: Names all datasets, if the catalog has none of them.
+    """
+    confirmed = [(name, node, catalog.get(name)) for node in nodes for name in node.confirms]
+    wrong = [entry for entry in confirmed if not callable(getattr(entry[2], "confirm", None))]
+    if not wrong:
+        return
+    reasons = [
+        f"{name!r} of node {node.name!r} ({_why_not_confirmable(dataset)})" for name, node, dataset in wrong
+    ]
+    error = DatasetNotFoundError if all(dataset is None for _, _, dataset in wrong) else DatasetError
+    raise error(
+        f"These datasets cannot be confirmed: {', '.join(reasons)}. Register a dataset with a method `confirm`, "
+        "or remove `confirms` from the node"
+    )
+
+
+def _why_not_confirmable(dataset: DatasetLike | None) -> str:
+    if dataset is None:
+        return "the catalog does not have it"
+    return f"a {type(dataset).__name__} has no method `confirm`"
 
 
 def _kind(thing: object) -> str:

@@ -6,11 +6,11 @@ import inspect
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from penstock.graph.checks import refuse_generators
 from penstock.hooks import Hooks
 from penstock.tasks.backend import Context, LocalBackend
 from penstock.tasks.node_steps import (
     call_node,
+    check_no_generators,
     confirm_datasets,
     load_at_once,
     load_dataset,
@@ -100,7 +100,7 @@ class Task:
             'show'
         """
         if self.is_async:
-            refuse_generators([self.node])
+            check_no_generators([self.node])
         hooks = Hooks(self.hook_manager)
         context = Context(LocalBackend(), self.run_id, self.is_async)
         outputs = call_node(self.node, self._loaded(hooks), self.catalog, hooks, context)

@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-import logging
+import inspect
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, as_completed
 from typing import TYPE_CHECKING, Any
 
 from penstock._pickling import why_not_sendable
 from penstock._threads import ContextPool
-from penstock.errors import CannotSendError, DatasetError
+from penstock.errors import CannotSendError, DatasetError, InvalidNodeError
 from penstock.io.memory import inferred_copy_mode
 
 if TYPE_CHECKING:
@@ -20,11 +20,25 @@ if TYPE_CHECKING:
     from penstock.hooks import Hooks
     from penstock.tasks.backend import Context
 
-_LOG = logging.getLogger(__name__)
-
 
 Seconds = tuple[float, float, float]
 """To load, to call, to save."""
+
+
+def check_no_generators(nodes: Iterable[NodeLike]) -> None:
+    """Check, for a run with `is_async`, that no node's function is a generator: its outputs are saved chunk by chunk.
+
+    Raises:
+        InvalidNodeError: Names all nodes whose function is one.
+    """
+    names = sorted(node.name for node in nodes if inspect.isgeneratorfunction(node.func))
+    if names:
+        raise InvalidNodeError(
+            ", ".join(names),
+            "a generator function, whose outputs are saved chunk by chunk, cannot run with is_async",
+            (),
+            "Run without is_async",
+        )
 
 
 def load_dataset(load: Callable[[str], Data], name: str, node: NodeLike, hooks: Hooks) -> Data:
