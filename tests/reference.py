@@ -1,0 +1,42 @@
+"""`python -m tests.reference FOLDER`: the reference of the public classes and functions, as pages for a browser.
+
+`tox run -e docs` runs it. A warning of the generator ends it: a name that does not resolve, for instance.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from pathlib import Path
+
+import pdoc
+import pdoc.render
+
+import penstock
+
+PACKAGES = ("penstock", "penstock.graph", "penstock.errors", "penstock.kedro", "penstock.testing")
+"""What gets pages. The packages that `penstock.__all__` names get pages as well."""
+
+NO_PAGES = r"!penstock\.\w+\."
+"""The modules inside these packages: users import from the packages."""
+
+
+def build(folder: Path) -> Path:
+    """Write the pages into the folder, and return the first one."""
+    warnings.filterwarnings("error", module="pdoc")
+    for name in (*PACKAGES, "penstock.runner"):
+        _import_lazy_names(importlib.import_module(name))
+    pdoc.render.configure(docformat="google", footer_text=f"Penstock {penstock.__version__}")
+    pdoc.pdoc(*PACKAGES, NO_PAGES, output_directory=folder)
+    return folder / "index.html"
+
+
+def _import_lazy_names(module: object) -> None:
+    """Names that a module imports on first use are documented only when they are there."""
+    for name in getattr(module, "__all__", ()):
+        vars(module)[name] = getattr(module, name)
+
+
+if __name__ == "__main__":
+    print(build(Path(sys.argv[1])))  # noqa: T201 - where to look
