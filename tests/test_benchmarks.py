@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("numpy", reason="the benchmarks hand over arrays")
 
+from tests.benchmarks import others
 from tests.benchmarks.__main__ import BENCHMARKS
 from tests.benchmarks.table import COLUMNS, Bar, Result, Row, per_node, seconds, shown, table
 from tests.benchmarks.timing import in_turn, ratio, timed
@@ -57,10 +58,9 @@ def test_the_machine_stands_below_the_table(printed):
     assert "the numbers mean nothing" in below
 
 
-def test_the_readme_shows_each_row_with_the_bar_that_it_has_to_reach():
-    section = (
-        (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## How fast\n")[2].partition("\n## ")[0]
-    )
+def test_the_guide_shows_each_row_with_the_bar_that_it_has_to_reach():
+    guide = (ROOT / "tests" / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    section = guide.partition("\n## Beside bare Dask and Kedro\n")[2].partition("\n## ")[0]
     header, _, *shown_rows = [cells(line) for line in section.splitlines() if line.startswith("|")]
 
     assert header == list(COLUMNS)
@@ -136,3 +136,25 @@ def test_ours_and_bare_dask_do_the_same_work():
     assert len(steps) == len(graph) == 13
     assert mine == get_sync(graph, key)
     assert 0 < mine < MODULUS
+
+
+def test_the_guide_has_a_row_for_each_other_tool():
+    guide = (ROOT / "tests" / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    section = guide.partition("\n## Beside Prefect and Dagster\n")[2].partition("\n## ")[0]
+    header, _, *rows = [cells(line) for line in section.splitlines() if line.startswith("|")]
+
+    assert header == list(others.COLUMNS)
+    assert [(row[0].split()[0], row[1], row[3]) for row in rows] == [
+        (tool.name, tool.how, f"`{type(tool.runner).__name__}`") for tool in others.TOOLS.values()
+    ]
+
+
+def test_other_tools_that_are_not_installed_are_left_out(monkeypatch, capsys):
+    monkeypatch.setattr(others, "TOOLS", {"nosuchtool": None})
+
+    others.main([])
+
+    printed = capsys.readouterr().out
+    assert cells(printed.splitlines()[0]) == list(others.COLUMNS)
+    assert "201 nodes" in printed
+    assert re.search(r"dask \d+\.\d+\.\d+", printed)

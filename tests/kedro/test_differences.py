@@ -1,4 +1,4 @@
-"""What the README's section for Kedro users says: its commands, and its table of what differs from Kedro's own runners."""
+"""What the guide for Kedro users says: its commands, its program, and its table of what differs from Kedro's own runners."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from kedro_datasets.json import JSONDataset
 
 import penstock.kedro
 from penstock.hooks import create_hook_manager
+from tests.guides import ROOT, commands, programs, run_in_turn, texts
 from tests.kedro.conftest import TAKES_RUNNER_PARAMS
-from tests.test_readme import ROOT
 
-SECTION = (ROOT / "README.md").read_text().partition("## Kedro users\n")[2].partition("\n## ")[0]
-COMMANDS = re.findall(r"^\$ kedro run (.*)$", SECTION, re.MULTILINE)
-SETTINGS = yaml.safe_load(re.findall(r"^```yaml\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)[0])
+GUIDE = ROOT / "examples" / "kedro_project" / "README.md"
+COMMANDS = [
+    command.removeprefix("kedro run ") for command in commands(GUIDE) if command.startswith("kedro run ")
+]
+SETTINGS = yaml.safe_load(texts(GUIDE, "yaml")[0])
 
 needs_runner_params = pytest.mark.skipif(
     not TAKES_RUNNER_PARAMS, reason="Kedro has --runner-params from 1.6 on"
@@ -72,6 +74,14 @@ def test_the_file_for_kedro_run_gives_policies_to_names_with_dots(project):
     project.kedro("run", "--config=run.yml", "--nodes=calibrate,north.measure")
 
     assert "error north.measure the gauge is frozen" in project.notes()
+
+
+def test_the_program_runs_and_prints_what_stands_below_it(tmp_path):
+    (program,) = programs(GUIDE)
+
+    (printed,) = run_in_turn([program.code], tmp_path)
+
+    assert printed.splitlines()[-1:] == program.output.splitlines()
 
 
 # The table
