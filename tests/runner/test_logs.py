@@ -347,16 +347,16 @@ def test_a_run_outlives_its_folder_of_logs(monkeypatch, tmp_path):
 
 def test_files_that_have_been_read_are_removed(tmp_path, capsys, monkeypatch):
     """A node that prints for days would fill the disk."""
-    monkeypatch.setattr(log_files, "MOST_BYTES", 1_000)
+    monkeypatch.setattr(log_files, "MAX_FILE_BYTES", 1_000)
     folder = tmp_path / "logs"
 
-    with log_files.heard(folder) as hearing:
+    with log_files.reading_logs(folder) as reader:
         channel = log_files.FileChannel(str(folder))
         for number in range(100):
             channel.write("stdout", "train", f"{number} {'x' * 100}\n")
             if number % 30 == 0:
-                hearing.read()
-        hearing.read()
+                reader.read()
+        reader.read()
         left = [path.name for path in folder.iterdir() if path.name != "levels"]
         channel.close()
 

@@ -20,6 +20,7 @@ from penstock.hooks import Hooks
 from penstock.io.memory import Deferred, MemoryDataset
 from penstock.io.redaction import without_secret_options, without_url_secrets
 from penstock.logs.current_node import current_node_restored, naming_nodes
+from penstock.runner.lifetime import Openable
 from penstock.runner.missing import missing_outputs, only_missing, resume_nodes
 from penstock.runner.preflight import (
     check_arguments,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from penstock.tasks.policy import NodePolicy
 
 
-class AbstractRunner(ABC):
+class AbstractRunner(Openable, ABC):
     """Runs pipelines; the base class of all runners. A subclass defines `get`, which runs a Dask graph.
 
     Args:
@@ -85,7 +86,9 @@ class AbstractRunner(ABC):
     def __repr__(self) -> str:
         shown = without_secret_options(self._arguments())
         arguments = ", ".join(f"{name}={_argument_text(value)}" for name, value in shown.items())
-        return f"{type(self).__module__}.{type(self).__qualname__}({arguments})"
+        text = f"{type(self).__module__}.{type(self).__qualname__}({arguments})"
+        state = self._lifetime.text
+        return f"<{text}, {state}>" if state else text
 
     def run(
         self,
@@ -111,7 +114,8 @@ class AbstractRunner(ABC):
             The dataset of each output of the pipeline, by name.
 
         Raises:
-            RunnerError: An argument is not of its type, a policy makes no sense, or policies disagree. Nothing has run.
+            RunnerError: An argument is not of its type, a policy makes no sense, or policies disagree; or the runner is closed. Nothing
+                has run.
             MissingInputError: The catalog lacks free inputs. Nothing has run.
             SelectionError: A policy names no node, namespace or tag. Nothing has run.
             CannotSendError: Nodes, datasets or plugins cannot be sent to other processes. Nothing has run.
@@ -245,6 +249,7 @@ class AbstractRunner(ABC):
         policies: Mapping[str, NodePolicy],
     ) -> RunResult:
         started = time.perf_counter()
+        self._kept()
         self._register(pipeline, catalog)
         run_id = run_id or new_run_id()
         hooks = Hooks(hook_manager)

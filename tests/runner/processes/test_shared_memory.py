@@ -5,14 +5,15 @@ from __future__ import annotations
 import gc
 import operator
 import os
-import pickle
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import weakref
+from concurrent.futures import CancelledError
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -20,9 +21,9 @@ from hypothesis import strategies as st
 
 from penstock.errors import CannotSendError
 from penstock.runner.processes import exchange, shared_memory
-from penstock.runner.processes.environment import Surroundings
-from penstock.runner.processes.exchange import DriverEnd
-from penstock.runner.processes.shared_memory import INLINE_BYTES, Handle, new_room
+from penstock.runner.processes.exchange import DriverExchange
+from penstock.runner.processes.logs import reading_logs
+from penstock.runner.processes.shared_memory import INLINE_BYTES, Handle, new_run_folder
 from penstock.tasks.exceptions import PackedError
 
 pytestmark = pytest.mark.pythons
@@ -67,16 +68,16 @@ long_bytes = st.integers(INLINE_BYTES, INLINE_BYTES + 70).map(
 
 @given(st.lists(plain | arrays() | long_bytes, max_size=4))
 def test_what_is_written_is_what_is_opened(data):
-    with new_room() as room:
-        assert same(room.write(data).open(), data)
+    with new_run_folder() as folder:
+        assert same(folder.write(data).open(), data)
 
 
 @given(arrays())
 def test_what_one_reader_writes_stays_its_own(array):
     """The file is mapped copy-on-write: no byte is copied before, and none is shared after."""
     data = [array.copy(), LARGE.copy()]
-    with new_room() as room:
-        handle = room.write(data)
+    with new_run_folder() as folder:
+        handle = folder.write(data)
         first, second = handle.open(), handle.open()
 
         first[1][:] = -1
@@ -87,8 +88,8 @@ def test_what_one_reader_writes_stays_its_own(array):
 
 
 def test_small_values_go_inline_and_large_ones_to_a_file():
-    with new_room() as room:
-        small, large = room.write(LARGE[:10]), room.write(LARGE)
+    with new_run_folder() as folder:
+        small, large = folder.write(LARGE[:10]), folder.write(LARGE)
 
         assert (small.path, large.pickled) == ("", b"")
         assert Path(large.path).stat().st_size >= LARGE.nbytes
@@ -98,8 +99,8 @@ def test_small_values_go_inline_and_large_ones_to_a_file():
 def test_a_frame_comes_back_and_can_be_written_to():
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame({"n": LARGE, "t": ["some text"] * len(LARGE), "d": pd.Timestamp("2020-01-01")})
-    with new_room() as room:
-        opened = room.write(frame).open()
+    with new_run_folder() as folder:
+        opened = folder.write(frame).open()
 
     pd.testing.assert_frame_equal(opened, frame)
     opened.loc[0, "n"] = 7
@@ -107,16 +108,16 @@ def test_a_frame_comes_back_and_can_be_written_to():
 
 
 def test_a_value_outlives_its_file():
-    with new_room() as room:
-        opened = room.write(LARGE).open()
+    with new_run_folder() as folder:
+        opened = folder.write(LARGE).open()
 
     assert (opened == LARGE).all()
 
 
 def test_the_file_goes_with_the_last_handle():
     """The memory of a value is free as soon as its last reader is done, not when the run ends."""
-    with new_room() as room:
-        handle = DriverEnd(room).kept(room.write(LARGE))
+    with new_run_folder() as folder:
+        handle = DriverExchange(folder).tracked(folder.write(LARGE))
         path = Path(handle.path)
         assert path.exists()
 
@@ -126,12 +127,12 @@ def test_the_file_goes_with_the_last_handle():
         assert not path.exists()
 
 
-def test_the_room_goes_with_the_run_even_if_it_fails():
+def test_the_run_folder_goes_with_the_run_even_if_it_fails():
     paths = []
 
     def fail():
-        with new_room() as room:
-            paths.append(Path(room.write(LARGE).path))
+        with new_run_folder() as folder:
+            paths.append(Path(folder.write(LARGE).path))
             raise LookupError
 
     with pytest.raises(LookupError):
@@ -140,19 +141,19 @@ def test_the_room_goes_with_the_run_even_if_it_fails():
     assert not paths[0].parent.exists()
 
 
-def test_only_the_user_can_look_into_a_room():
-    with new_room() as room:
-        folder = Path(room.write(LARGE).path).parent
+def test_only_the_user_can_look_into_a_run_folder():
+    with new_run_folder() as folder:
+        path = Path(folder.write(LARGE).path).parent
 
-        assert folder.stat().st_mode & 0o777 == 0o700
+        assert path.stat().st_mode & 0o777 == 0o700
 
 
-def test_without_room_in_memory_a_value_goes_to_disk(monkeypatch):
+def test_a_value_for_which_memory_has_no_space_goes_to_disk(monkeypatch):
     """`/dev/shm` has 64 MB in many containers."""
     monkeypatch.setattr(shared_memory, "_free", lambda folder: 1_000_000)
 
-    with new_room() as room:
-        handle = room.write(LARGE)
+    with new_run_folder() as folder:
+        handle = folder.write(LARGE)
 
         assert Path(handle.path).parent.parent == Path(tempfile.gettempdir())
         assert (handle.open() == LARGE).all()
@@ -160,17 +161,17 @@ def test_without_room_in_memory_a_value_goes_to_disk(monkeypatch):
 
 
 def test_memory_that_is_full_after_all_is_left_for_disk(monkeypatch, tmp_path):
-    """Two workers that look at the same time both see the same room."""
+    """Two workers that look at the same time both see the same free space."""
     (tmp_path / "shm").touch()
     monkeypatch.setattr(shared_memory, "_memory_folders", lambda: [tmp_path / "shm"])
 
-    with new_room() as room:
-        handle = room.write(LARGE)
+    with new_run_folder() as folder:
+        handle = folder.write(LARGE)
 
         assert Path(handle.path).parent.parent == Path(tempfile.gettempdir())
 
 
-def test_rooms_of_dead_drivers_are_removed_and_those_of_living_ones_kept():
+def test_run_folders_of_dead_drivers_are_removed_and_those_of_living_ones_kept():
     """A driver that is killed cannot clean up; memory that nobody frees is lost until the machine restarts."""
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
@@ -184,7 +185,7 @@ def test_rooms_of_dead_drivers_are_removed_and_those_of_living_ones_kept():
         folder.mkdir()
 
     try:
-        with new_room():
+        with new_run_folder():
             found = [folders[dead.pid].exists(), folders[living.pid].exists(), elsewhere.exists()]
     finally:
         living.communicate(b"\n")
@@ -197,12 +198,12 @@ def test_rooms_of_dead_drivers_are_removed_and_those_of_living_ones_kept():
 
 def test_a_task_reaches_the_worker_and_its_result_the_driver():
     heard = []
-    with new_room() as room:
-        driver = DriverEnd(room, heard.append)
-        worker = exchange.WorkerEnd(room)
+    with new_run_folder() as folder:
+        driver = DriverExchange(folder, heard.append)
+        worker = exchange.WorkerExchange(folder)
         shared = driver.shared(LARGE)
 
-        task, data = worker.loads(driver.dumps((len, {"x": room.write([1]), "y": shared})))
+        task, data = worker.loads(driver.dumps((len, {"x": folder.write([1]), "y": shared})))
         _, again = worker.loads(driver.dumps((len, {"y": shared})))
         handle, origin = driver.loads(worker.dumps((LARGE + 1, 4711)))
 
@@ -220,9 +221,9 @@ def read(worker, driver, *handles):
 
 def test_inputs_that_one_task_reads_are_opened_once_however_many():
     """Every node of a wide table reads the same dozen inputs, and each may take seconds to open."""
-    with new_room() as room:
-        driver, worker = DriverEnd(room), exchange.WorkerEnd(room)
-        inputs = [driver.shared([number]) for number in range(3 * exchange.KEPT_VALUES)]
+    with new_run_folder() as folder:
+        driver, worker = DriverExchange(folder), exchange.WorkerExchange(folder)
+        inputs = [driver.shared([number]) for number in range(3 * exchange.KEPT_INPUTS)]
 
         first, again = read(worker, driver, *inputs), read(worker, driver, *inputs)
 
@@ -231,10 +232,10 @@ def test_inputs_that_one_task_reads_are_opened_once_however_many():
 
 def test_an_input_that_each_task_reads_stays_open():
     """Hooks are such an input: what they remember of a run they remember in each worker."""
-    with new_room() as room:
-        driver, worker = DriverEnd(room), exchange.WorkerEnd(room)
+    with new_run_folder() as folder:
+        driver, worker = DriverExchange(folder), exchange.WorkerExchange(folder)
         hooks = driver.shared(["hooks"])
-        others = [driver.shared([number]) for number in range(3 * exchange.KEPT_VALUES)]
+        others = [driver.shared([number]) for number in range(3 * exchange.KEPT_INPUTS)]
 
         opened = [read(worker, driver, hooks, other)[0] for other in others]
         first, last = (read(worker, driver, hooks, each)[1] for each in (others[0], others[-1]))
@@ -245,25 +246,25 @@ def test_an_input_that_each_task_reads_stays_open():
 
 def test_few_of_the_inputs_that_are_read_no_more_stay_open():
     """A worker would have all inputs in memory when the last node runs."""
-    with new_room() as room:
-        driver, worker = DriverEnd(room), exchange.WorkerEnd(room)
+    with new_run_folder() as folder:
+        driver, worker = DriverExchange(folder), exchange.WorkerExchange(folder)
         opened = [
             weakref.ref(read(worker, driver, driver.shared({number}))[0])
-            for number in range(3 * exchange.KEPT_VALUES)
+            for number in range(3 * exchange.KEPT_INPUTS)
         ]
 
-        assert sum(each() is not None for each in opened) == exchange.KEPT_VALUES
+        assert sum(each() is not None for each in opened) == exchange.KEPT_INPUTS
 
 
 def test_what_was_opened_is_let_go_with_the_run():
-    with new_room() as room:
-        driver, worker = DriverEnd(room), exchange.WorkerEnd(room)
+    with new_run_folder() as folder:
+        driver, worker = DriverExchange(folder), exchange.WorkerExchange(folder)
         inputs = [driver.shared({1}), driver.shared(LARGE)]
         opened = weakref.ref(read(worker, driver, *inputs)[0])
-        exchange.let_go_when_over()
+        exchange.let_go_of_ended_runs()
         during = opened()
 
-    exchange.let_go_when_over()
+    exchange.let_go_of_ended_runs()
 
     assert during == {1}
     del during
@@ -272,19 +273,53 @@ def test_what_was_opened_is_let_go_with_the_run():
 
 def test_what_was_opened_is_let_go_by_the_next_run():
     """Another run may begin before the worker has seen that the last one is over."""
-    with new_room() as room, new_room() as next_room:
-        driver, worker = DriverEnd(room), exchange.WorkerEnd(room)
+    with new_run_folder() as folder:
+        driver, worker = DriverExchange(folder), exchange.WorkerExchange(folder)
         opened = weakref.ref(read(worker, driver, driver.shared({1}))[0])
 
-        read(exchange.WorkerEnd(next_room), DriverEnd(next_room))
+    with new_run_folder() as next_folder:
+        read(exchange.WorkerExchange(next_folder), DriverExchange(next_folder))
 
-        assert opened() is None
+    assert opened() is None
+
+
+def test_runs_at_once_keep_what_they_have_opened():
+    """They share the workers of an open runner, which go from one run to the other with each task."""
+    with new_run_folder() as first, new_run_folder() as second:
+        drivers = [DriverExchange(folder) for folder in (first, second)]
+        workers = [exchange.WorkerExchange(folder) for folder in (first, second)]
+        handles = [driver.shared([number]) for number, driver in enumerate(drivers)]
+
+        before, after = (
+            [read(*each)[0] for each in zip(workers, drivers, handles, strict=True)] for _ in "12"
+        )
+
+        assert before == [[0], [1]]
+        assert all(map(operator.is_, before, after))
+
+
+def test_a_task_of_a_stopped_run_does_not_begin():
+    """It may have waited for a worker that another run kept busy."""
+    task = SimpleNamespace(node=SimpleNamespace(name="late"))
+    with new_run_folder() as folder, reading_logs(folder.log_folder) as logs:
+        driver = DriverExchange(folder, logs=logs)
+        worker = exchange.WorkerExchange(folder, str(logs.folder))
+        before, _ = worker.loads(driver.dumps((task, {})))
+
+        logs.mark_as_stopped()
+
+        with pytest.raises(CancelledError):
+            worker.loads(driver.dumps((task, {})))
+        exchange.ended_node()
+    exchange.let_go_of_ended_runs()
+
+    assert before == task
 
 
 def test_a_result_that_cannot_be_pickled_is_said_to_be_so():
-    with new_room() as room:
-        worker = exchange.WorkerEnd(room)
-        worker.loads(DriverEnd(room).dumps((len, {})))
+    with new_run_folder() as folder:
+        worker = exchange.WorkerExchange(folder)
+        worker.loads(DriverExchange(folder).dumps((len, {})))
 
         with pytest.raises(PackedError, match="lock") as caught:
             worker.dumps((threading.Lock(), os.getpid()))
@@ -292,17 +327,7 @@ def test_a_result_that_cannot_be_pickled_is_said_to_be_so():
     assert CannotSendError.__name__ in str(caught.value)
 
 
-def test_what_is_written_down_of_an_environment_is_what_has_changed(monkeypatch):
-    """It may have secrets in it, which files need not have."""
-    monkeypatch.setenv("RIVER", "Aare")
-
-    written = pickle.dumps(Surroundings.here())
-
-    assert b"Aare" in written
-    assert os.environ["PATH"].encode() not in written
-
-
-def test_a_room_goes_although_its_removal_is_interrupted(monkeypatch):
+def test_a_run_folder_goes_although_its_removal_is_interrupted(monkeypatch):
     remove, interrupts = shutil.rmtree, [KeyboardInterrupt]
 
     def interrupted(*arguments, **options):
@@ -310,8 +335,8 @@ def test_a_room_goes_although_its_removal_is_interrupted(monkeypatch):
             raise interrupts.pop()
         remove(*arguments, **options)
 
-    opened = new_room()
-    folder = opened.__enter__().log_folder().parent
+    opened = new_run_folder()
+    folder = opened.__enter__().on_disk
     monkeypatch.setattr(shutil, "rmtree", interrupted)
 
     with pytest.raises(KeyboardInterrupt):

@@ -1,8 +1,9 @@
-"""How work in worker processes of this machine reaches the driver."""
+"""What tasks ask of the scheduler when they run in worker processes of this machine."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from penstock.runner.processes.logs import current_channel
@@ -14,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class ProcessBackend:
-    """Values leave as pickles and arrive as new objects; news rides home with the result of the task.
+    """Values leave a worker as pickles and arrive as new objects; events travel to the driver with the result of their task.
 
     Args:
-        listener: Who is told in the driver; it does not travel.
+        listener: Called in the driver with each event. It stays in the driver.
     """
 
     leaves_process = True
@@ -26,6 +27,8 @@ class ProcessBackend:
 
     def __init__(self, listener: Listener | None = None) -> None:
         self.listener = listener
+        self.mark_as_stopped: Callable[[], None] | None = None
+        """Leaves a mark that the workers of the run see. Set in the driver, while the run goes on."""
 
     def __reduce__(self) -> tuple[type[ProcessBackend], tuple[()]]:
         return ProcessBackend, ()
@@ -35,33 +38,35 @@ class ProcessBackend:
         return f"process {os.getpid()}"
 
     def report(self, event: Event) -> None:
-        """Keep the event until this task's result is sent."""
+        """Keep the event until the worker sends this task's result."""
         send_unfinished_lines(self, event.node)
-        _news.append(event)
+        _events.append(event)
 
     def channel(self) -> Channel | None:
-        """A file that the driver reads."""
+        """The log file of this worker for the run that it works for."""
         return current_channel()
 
     def is_stopped(self) -> bool:
-        """Whether the driver has said so."""
+        """Whether the driver has stopped the run, as a worker sees it."""
         channel = current_channel()
-        return channel is not None and channel.is_over()
+        return channel is not None and channel.is_stopped()
 
     def stop(self) -> None:
-        """Nothing: the driver's log folder has the mark that workers look for."""
+        """Called in the driver: have the workers begin nothing more of the run, and try nothing again."""
+        if self.mark_as_stopped is not None:
+            self.mark_as_stopped()
 
     def exception_for_driver(self, error: BaseException, task: str) -> BaseException:
-        """The error packed for the way home."""
+        """The error, packed so that it arrives whole in the driver."""
         send_unfinished_lines(self)
         return pack_error(error, task)
 
 
-_news: list[Event] = []
+_events: list[Event] = []
 
 
-def take_news() -> list[Event]:
-    """The events told in this process since the last time somebody asked."""
-    news = _news.copy()
-    _news.clear()
-    return news
+def take_events() -> list[Event]:
+    """The events that tasks have reported in this process since the last call."""
+    events = _events.copy()
+    _events.clear()
+    return events

@@ -1,11 +1,17 @@
-"""What crosses the line between the driver and its worker processes: tasks, handles of values, and results."""
+"""What travels between the driver and its worker processes: tasks, handles of values, and results.
+
+`DriverExchange.dumps` and `DriverExchange.loads` are given to `dask.multiprocessing.get`. Pickled with a task, they arrive in the
+worker as the methods of a `WorkerExchange`.
+"""
 
 from __future__ import annotations
 
+import os
 import pickle
 import secrets
 import weakref
 from collections import Counter, OrderedDict
+from concurrent.futures import CancelledError
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,109 +19,127 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from penstock._pickling import pickled
 from penstock.errors import CannotSendError
 from penstock.graph.taskspec import work_of
-from penstock.runner.processes.backend import take_news
-from penstock.runner.processes.logs import Hearing, has_spoken, start_node
+from penstock.runner.processes.backend import take_events
+from penstock.runner.processes.logs import LogReader, close_channels_of_ended_runs, ended_node, started_node
 from penstock.tasks.dataset_tasks import Pick
 from penstock.tasks.exceptions import pack_error
 
 if TYPE_CHECKING:
     from penstock._typing import Data
-    from penstock.runner.processes.shared_memory import Handle, Room
+    from penstock.runner.processes.shared_memory import Handle, RunFolder
     from penstock.tasks.backend import Event, Listener
 
 
 class _Result(NamedTuple):
-    """What a task's result looks like to the driver."""
+    """The result of a task, as the driver gets it."""
 
     handle: Handle
-    news: list[Event]
-    has_spoken: bool
-    """Whether there is something to read of what the node has logged or printed."""
+    events: list[Event]
+    has_logs: bool
+    """Whether the node has logged or printed anything."""
 
 
-class DriverEnd:
-    """The driver's side: it passes handles on and opens nothing."""
+class DriverExchange:
+    """The driver's side: it passes handles on and opens no value.
 
-    def __init__(self, room: Room, listener: Listener | None = None, hearing: Hearing | None = None) -> None:
-        self.room = room
-        self._hearing = hearing
+    Args:
+        folder: The run's folder.
+        listener: Called with each event that arrives.
+        logs: Reads what nodes log and print.
+    """
+
+    def __init__(
+        self, folder: RunFolder, listener: Listener | None = None, logs: LogReader | None = None
+    ) -> None:
+        self.folder = folder
+        self._logs = logs
         self._listener = listener
-        self._holders: Counter[str] = Counter()
+        self._handles_by_path: Counter[str] = Counter()
 
-    def __reduce__(self) -> tuple[type[WorkerEnd], tuple[Room, str]]:
-        return WorkerEnd, (self.room, str(self._hearing.folder) if self._hearing is not None else "")
+    def __reduce__(self) -> tuple[type[WorkerExchange], tuple[RunFolder, str]]:
+        return WorkerExchange, (self.folder, str(self._logs.folder) if self._logs is not None else "")
 
     def dumps(self, task_and_data: Any) -> bytes:
-        """A task with the handles of its inputs."""
+        """A task with the handles of its inputs, as bytes."""
         return pickled(task_and_data)
 
     def loads(self, dumped: bytes) -> Any:
-        """The handle of a result; the worker's news is told to the listener, after what it has logged and printed."""
+        """The handle of a result. Before that, the log records of the node are delivered, and then its events."""
         result, origin = pickle.loads(dumped)
         if not isinstance(result, _Result):
             return result, origin
-        if result.has_spoken and self._hearing is not None:
-            self._hearing.read()
+        if result.has_logs and self._logs is not None:
+            self._logs.read()
         if self._listener is not None:
-            for event in result.news:
+            for event in result.events:
                 self._listener(event)
-        return self.kept(result.handle), origin
+        return self.tracked(result.handle), origin
 
     def shared(self, data: Data) -> Handle:
-        """A value of the driver, written once for all its readers; each worker opens it once."""
-        handle = self.room.write(data)
+        """A value of the driver, written once for all its readers. Each worker opens it once."""
+        handle = self.folder.write(data)
         handle.token = secrets.token_hex(8)
-        return self.kept(handle)
+        return self.tracked(handle)
 
-    def kept(self, handle: Handle) -> Handle:
-        """The same handle; its file goes with the last handle of it: an output and what is picked from it share one."""
+    def tracked(self, handle: Handle) -> Handle:
+        """The same handle. Its file is removed with the last handle of it: an output and what is picked from it share a file."""
         for each in (handle, *handle.parts):
             if each.path:
-                self._holders[each.path] += 1
+                self._handles_by_path[each.path] += 1
                 weakref.finalize(each, self._drop, each.path)
         return handle
 
     def _drop(self, path: str) -> None:
-        self._holders[path] -= 1
-        if not self._holders[path]:
-            del self._holders[path]
+        self._handles_by_path[path] -= 1
+        if not self._handles_by_path[path]:
+            del self._handles_by_path[path]
             Path(path).unlink(missing_ok=True)
 
 
-class WorkerEnd:
-    """A worker's side: it opens what a task reads and writes what it made.
+class WorkerExchange:
+    """The worker's side: it opens what a task reads, and writes what the task made.
 
-    Both methods are called on one object, in turn, for each task.
+    Dask calls `loads` and then `dumps` of one object for each task.
+
+    Args:
+        folder: The run's folder.
+        logs: The run's folder for logs; empty for none.
     """
 
-    def __init__(self, room: Room, logs: str = "") -> None:
-        self.room = room
+    def __init__(self, folder: RunFolder, logs: str = "") -> None:
+        self.folder = folder
         self._logs = logs
         self._work: Any = None
 
     def loads(self, dumped: bytes) -> Any:
-        """A task with its inputs."""
-        take_news()
-        stay = _stay_in(self.room)
+        """A task with its inputs.
+
+        Raises:
+            CancelledError: The run was stopped before this task began.
+            OSError: The driver's working folder is gone.
+        """
+        take_events()
+        inputs = _entered(self.folder)
         task, handle_by_key = pickle.loads(dumped)
         work = work_of(task) or task
         self._work = work
-        if self._logs and hasattr(work, "node"):
-            start_node(self._logs, work.node.name)
-        data = {key: _seen_by(work, handle, stay) for key, handle in handle_by_key.items()}
-        stay.keep(max(KEPT_VALUES, len(data)))
+        if self._logs and hasattr(work, "node") and started_node(self._logs, work.node.name).is_stopped():
+            # It was waiting for a worker that another run of the same `with` block kept busy.
+            raise CancelledError(str(work))
+        data = {key: _opened_for(work, handle, inputs) for key, handle in handle_by_key.items()}
+        inputs.keep(max(KEPT_INPUTS, len(data)))
         return task, data
 
     def dumps(self, result_and_origin: Any) -> bytes:
-        """A result as a handle, with the news; an exception, which stands before its traceback, as it is."""
+        """A result as a handle, with the events of its task; an exception, which stands before its traceback, as it is."""
         result, origin = result_and_origin
         if isinstance(origin, TracebackType | str):
             return pickled((result, None))
-        return pickle.dumps((_Result(self._handle(result), take_news(), has_spoken()), origin), protocol=5)
+        return pickle.dumps((_Result(self._handle(result), take_events(), ended_node()), origin), protocol=5)
 
     def _handle(self, result: Data) -> Handle:
         try:
-            return self.room.write(result)
+            return self.folder.write(result)
         except OSError:
             raise
         except Exception as error:
@@ -124,64 +148,67 @@ class WorkerEnd:
             raise pack_error(CannotSendError({task: reason}), task) from error
 
 
-KEPT_VALUES = 8
-"""How many values of the driver a worker keeps open, or as many as its last task has read, if that is more."""
+KEPT_INPUTS = 8
+"""A worker keeps this many values of the driver open, or as many as its last task has read if that is more."""
 
 
-class _Stay:
-    """What a worker has of the run that it works for.
+class OpenInputs:
+    """The values of the driver that this worker has opened for one run.
 
     Args:
-        room: The run's.
+        folder: The run's folder.
     """
 
-    def __init__(self, room: Room) -> None:
-        self.room = room
-        self._opened: OrderedDict[str, Data] = OrderedDict()
-        self._file = ""
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self._value_by_token: OrderedDict[str, Data] = OrderedDict()
 
-    def opened(self, handle: Handle) -> Data:
-        """The value of the driver, opened once."""
-        if handle.token in self._opened:
-            self._opened.move_to_end(handle.token)
+    def open(self, handle: Handle) -> Data:
+        """The value, opened once."""
+        if handle.token in self._value_by_token:
+            self._value_by_token.move_to_end(handle.token)
         else:
-            self._opened[handle.token] = handle.open()
-            self._file = self._file or handle.path
-        return self._opened[handle.token]
+            self._value_by_token[handle.token] = handle.open()
+        return self._value_by_token[handle.token]
 
     def keep(self, number: int) -> None:
-        """Let go of all but so many of the opened values: of those that were not read for longest."""
-        while len(self._opened) > number:
-            self._opened.popitem(last=False)
-
-    def let_go_when_over(self) -> None:
-        """Let go of all, if the run is over: until then, a file of the driver stays."""
-        if self._file and not Path(self._file).exists():
-            self._opened.clear()
+        """Let go of all values but this many: of those that no task has read for longest."""
+        while len(self._value_by_token) > number:
+            self._value_by_token.popitem(last=False)
 
 
-_stay: _Stay | None = None
+_inputs_by_run: dict[str, OpenInputs] = {}
+"""By the names of the run folders: runs that are going on at once share the processes of an open runner."""
+
+_last_run = ""
 
 
-def _stay_in(room: Room) -> _Stay:
-    """That of the run of this room, which begins by entering it; what was opened for another run is let go."""
-    global _stay  # noqa: PLW0603 - a process works for one run at a time
-    if _stay is None or _stay.room.name != room.name:
-        room.enter()
-        _stay = _Stay(room)
-    return _stay
+def _entered(folder: RunFolder) -> OpenInputs:
+    """This worker's open inputs of the run, after a change into the driver's working folder if another run was here before."""
+    global _last_run  # noqa: PLW0603 - a process runs one task at a time
+    if folder.name != _last_run:
+        if folder.working_folder:
+            os.chdir(folder.working_folder)
+        _last_run = folder.name
+    inputs = _inputs_by_run.get(folder.name)
+    if inputs is None:
+        let_go_of_ended_runs()
+        inputs = _inputs_by_run[folder.name] = OpenInputs(folder)
+    return inputs
 
 
-def let_go_when_over() -> None:
-    """Let go of what this worker has opened for a run that is over: its memory is free only then."""
-    if _stay is not None:
-        _stay.let_go_when_over()
+def let_go_of_ended_runs() -> None:
+    """Free what this worker keeps of runs that have ended: their inputs, whose memory is free only then, and their log files."""
+    for name, inputs in list(_inputs_by_run.items()):
+        if inputs.folder.is_removed():
+            _inputs_by_run.pop(name, None)
+    close_channels_of_ended_runs()
 
 
-def _seen_by(work: Any, handle: Handle, stay: _Stay) -> Data:
-    """What a task gets of an input: nothing, if it does not look; one that only picks passes the handle on."""
+def _opened_for(work: Any, handle: Handle, inputs: OpenInputs) -> Data:
+    """A task's input: None for a task that does not look at it, and the handle itself for one that only picks."""
     if handle.token:
-        return stay.opened(handle)
+        return inputs.open(handle)
     if not getattr(work, "reads", True):
         return None
     return handle.parts if isinstance(work, Pick) else handle.open()

@@ -1,4 +1,4 @@
-"""Worker processes that outlive a run, so that the next one does not wait for them to start.
+"""Worker processes: for one run, or for all runs of an open runner.
 
 `loky` starts processes that need no `__main__` guard, and notices when one is killed.
 """
@@ -7,71 +7,165 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future, wait
-from dataclasses import dataclass, field
+from multiprocessing import connection
 from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING, Any
 
-from penstock.errors import NodeError
+from penstock.errors import NodeError, RunnerError
 from penstock.graph.keys import told
-from penstock.runner.processes import source_changes as sources
-from penstock.runner.processes.environment import FIRST_ENVIRONMENT, AtStart, Surroundings, begin
-from penstock.runner.processes.exchange import let_go_when_over
-from penstock.runner.processes.shared_memory import remove_rooms_of
+from penstock.runner.processes.worker import start_worker
 
 if TYPE_CHECKING:
     import loky
 
-IDLE_SECONDS = 30.0
-"""How long an idle worker waits for another run before it goes."""
-
-WATCH_SECONDS = 0.5
-"""How soon a worker notices that a run is over, or that the driver is gone."""
+Setup = Callable[[], None] | None
+"""What each worker calls when it starts."""
 
 
-@dataclass(frozen=True)
-class _Pool:
-    """Workers, and what they were started for."""
-
-    executor: loky.ProcessPoolExecutor
-    setup: Callable[[], None] | None
-    owner: int
-    """The process that started them: a fork of it cannot use them."""
-    changes: dict[str, int] = field(default_factory=dict)
-    """When each source file was changed last, as far as it had been loaded when a run began."""
-
-    def serves(self, max_workers: int, setup: Callable[[], None] | None) -> bool:
-        """Whether they can be used here."""
-        enough: bool = self.executor._max_workers >= max_workers
-        return enough and self.owner == os.getpid() and self.setup == setup
-
-    def is_outdated(self, changes: dict[str, int]) -> bool:
-        """Whether they may have a module as it was before its file was changed."""
-        return any(self.changes.get(path, time) != time for path, time in changes.items())
-
-
-_idle: list[_Pool] = []
-_idle_lock = threading.Lock()
-
-
-class Lease:
-    """A pool while one run uses it: the executor that Dask sees.
+class WorkerPool:
+    """Worker processes. They have the driver's environment variables, import path and working folder of the moment they start.
 
     Args:
-        executor: The pool; it may have more workers than the run may use.
-        max_workers: How many tasks Dask hands out at once.
+        max_workers: The number of processes.
+        setup: What each of them calls first.
     """
 
-    def __init__(self, executor: loky.ProcessPoolExecutor, max_workers: int) -> None:
-        self._executor = executor
+    def __init__(self, max_workers: int, setup: Setup = None) -> None:
+        # Imported here and not above: it takes a fifth of `import penstock`, and most runs do without.
+        import loky  # noqa: PLC0415
+
+        self.setup = setup
+        self.runs = 0
+        """How many runs use the processes."""
+        self.start_seconds = 0.0
+        """How long it took until the first process was ready; 0 until then."""
+        began = time.perf_counter()
+        self.executor: loky.ProcessPoolExecutor = loky.ProcessPoolExecutor(
+            max_workers,
+            env=_environment(),
+            initializer=start_worker,
+            initargs=(os.getpid(), _import_path(), setup),
+        )
+        # Also called when this process ends; never in a fork of it. A process that `multiprocessing` has started waits for its
+        # children before loky would end them: hence the priority.
+        self._finalize = Finalize(None, self.executor.shutdown, kwargs={"kill_workers": True}, exitpriority=0)
+        try:
+            # The first task starts all processes.
+            self.executor.submit(os.getpid).add_done_callback(lambda _: self._note_start(began))
+        except BaseException:
+            self.end()
+            raise
+
+    def _note_start(self, began: float) -> None:
+        self.start_seconds = time.perf_counter() - began
+
+    def is_alive(self) -> bool:
+        """Whether all processes are there."""
+        # Private in loky, which has no public way to ask. Without it, a run that begins just after a worker was killed fails
+        # instead of starting new processes: test_a_worker_killed_between_two_runs_is_replaced.
+        processes = list(self.executor._processes.values())
+        return bool(processes) and not connection.wait([each.sentinel for each in processes], timeout=0)
+
+    def end(self) -> None:
+        """Kill the processes, and those that they have started. Does nothing in a fork of the process that started them."""
+        self._finalize()
+
+
+def _import_path() -> list[str]:
+    """The driver's `sys.path`; an empty entry stands for the working folder, which is another one in loky's workers."""
+    folder = ""
+    with contextlib.suppress(OSError):
+        folder = os.getcwd()  # noqa: PTH109 - a name is wanted
+    return [entry or folder for entry in sys.path]
+
+
+def _environment() -> dict[str, str]:
+    """Environment variables of the workers that differ from the driver's, unless the user has set them."""
+    wanted = {
+        # The same hashes in every worker, so that nodes that partition by hash agree.
+        "PYTHONHASHSEED": "0",
+        # Above 300 MB loky would take a node's data for a leak, warn, and start the worker again.
+        "LOKY_MAX_MEMORY_LEAK_SIZE": "1e18",
+    }
+    return {name: os.environ.get(name) or value for name, value in wanted.items()}
+
+
+class KeptPool:
+    """The worker processes of an open runner. Runs share them, one after the other or at once.
+
+    Args:
+        max_workers: The number of processes.
+        setup: What each of them calls first.
+    """
+
+    def __init__(self, max_workers: int, setup: Setup) -> None:
+        self._max_workers = max_workers
+        self._lock = threading.Lock()
+        self._pool = WorkerPool(max_workers, setup)
+        self._replaced: list[WorkerPool] = []
+        """Pools that runs still use."""
+        self._is_ended = False
+
+    @contextlib.contextmanager
+    def used(self, setup: Setup) -> Iterator[WorkerPool]:
+        """The processes, for one run; new ones if a process was killed since, or if workers have to be set up differently.
+
+        Raises:
+            RunnerError: The pool has ended.
+        """
+        with self._lock:
+            if self._is_ended:
+                raise RunnerError(
+                    "The runner was closed while this run began. Open it again, or make a new one"
+                )
+            if self._pool.setup != setup or not self._pool.is_alive():
+                self._replaced.append(self._pool)
+                self._pool = WorkerPool(self._max_workers, setup)
+            pool = self._pool
+            pool.runs += 1
+            self._end_unused()
+        try:
+            yield pool
+        finally:
+            with self._lock:
+                pool.runs -= 1
+                self._end_unused()
+
+    def _end_unused(self) -> None:
+        for pool in [pool for pool in self._replaced if not pool.runs]:
+            self._replaced.remove(pool)
+            pool.end()
+
+    def end(self) -> None:
+        """Kill the processes. Runs that go on in other threads fail with a `NodeError`."""
+        with self._lock:
+            self._is_ended = True
+        for pool in [*self._replaced, self._pool]:
+            pool.end()
+
+
+class RunExecutor:
+    """The executor that Dask sees for one run.
+
+    Args:
+        pool: Its processes may be more than the run may use, and other runs may use them too.
+        max_workers: How many tasks Dask submits at once.
+    """
+
+    def __init__(self, pool: WorkerPool, max_workers: int) -> None:
+        self._executor = pool.executor
+        # `dask.multiprocessing.get` reads this private name of `concurrent.futures`. If Dask comes to read another one, all tests
+        # of ParallelRunner fail.
         self._max_workers = max_workers
         self._key_by_task: dict[Future[Any], str] = {}
 
     def submit(self, execute: Callable[..., Any], tasks: list[tuple[Any, ...]]) -> Future[Any]:
-        """Run one of Dask's batches, each of which is one task here; its key comes first."""
+        """Run one of Dask's batches, which has one task here. The key of a task is its first item."""
         task: Future[Any] = self._executor.submit(execute, tasks)
         self._key_by_task[task] = tasks[0][0]
         task.add_done_callback(self._forget)
@@ -82,134 +176,60 @@ class Lease:
             self._key_by_task.pop(task, None)
 
     def unfinished(self) -> list[str]:
-        """The tasks that have not come back with a result, in words."""
+        """The tasks that have no result, in words."""
         return sorted(map(told, self._key_by_task.values()))
 
-    @contextlib.contextmanager
-    def finished(self) -> Iterator[None]:
-        """Is left when none of the tasks runs any more, unless the pool broke or this process was interrupted."""
-        try:
-            yield
-        except BrokenExecutor:
-            raise
-        except Exception:
-            wait(list(self._key_by_task))
-            raise
+    def wait(self) -> None:
+        """Return when none of the run's tasks runs any more."""
+        wait(list(self._key_by_task))
 
 
 @contextlib.contextmanager
-def leased(max_workers: int, setup: Callable[[], None] | None = None) -> Iterator[Lease]:
-    """A pool of at least so many workers; kept for the next run, unless this one breaks or is interrupted.
+def running_in(pool: WorkerPool, max_workers: int) -> Iterator[RunExecutor]:
+    """An executor for one run. When the block is left, no task of the run goes on.
 
     Args:
-        max_workers: How many.
-        setup: Called by each worker, first of all; a pool serves runs whose setup is equal.
+        pool: Its processes end here if one was killed, or if this process is interrupted.
+        max_workers: How many tasks run at once.
 
     Raises:
-        NodeError: A worker process was killed; it names the tasks that were running.
+        NodeError: A worker process was killed, or the pool was ended. The error names the tasks that were running.
     """
-    pool = _take(max_workers, setup)
-    lease = Lease(pool.executor, max_workers)
+    from loky.process_executor import ShutdownExecutorError  # noqa: PLC0415 - as above
+
+    executor = RunExecutor(pool, max_workers)
     try:
-        # When the run has ended, nothing of it goes on; who interrupts the wait for it ends it, too.
-        with lease.finished():
-            yield lease
-        _keep(pool)
+        with _waiting_after_a_failure(executor):
+            yield executor
     except BrokenExecutor as error:
-        pool.executor.shutdown(kill_workers=True)
-        raise NodeError(
-            " or ".join(lease.unfinished()),
-            f"the worker process died ({_first_line(error)}); it may have been killed for want of memory",
+        others = " A node of another run in these processes may have caused it." if pool.runs > 1 else ""
+        raise _node_error(
+            executor,
+            f"the worker process died ({_first_line(error)}); it may have been killed for want of memory.{others}",
+        ) from error
+    except ShutdownExecutorError as error:
+        raise _node_error(
+            executor,
+            "the worker process was ended, because the runner was closed or another run in its processes was interrupted",
         ) from error
     except Exception:
-        _keep(pool)
         raise
     except BaseException:
-        pool.executor.shutdown(kill_workers=True)
+        pool.end()
         raise
 
 
-def _take(max_workers: int, setup: Callable[[], None] | None) -> _Pool:
-    changes = sources.changes()
-    pool = _found(max_workers, setup, changes) or _started(max_workers, setup)
-    pool.changes.update(changes)
-    return pool
+@contextlib.contextmanager
+def _waiting_after_a_failure(executor: RunExecutor) -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        executor.wait()
+        raise
 
 
-def _found(max_workers: int, setup: Callable[[], None] | None, changes: dict[str, int]) -> _Pool | None:
-    with _idle_lock:
-        # Without those of which a worker was killed since the last run.
-        _idle[:] = [pool for pool in _idle if not pool.executor._flags.broken]
-        for pool in [pool for pool in _idle if pool.owner == os.getpid() and pool.is_outdated(changes)]:
-            _idle.remove(pool)
-            pool.executor.shutdown(wait=False)
-        # The one that was used last, so that the others may go when they have been idle for long.
-        found = next((pool for pool in reversed(_idle) if pool.serves(max_workers, setup)), None)
-        if found is not None:
-            _idle.remove(found)
-        return found
-
-
-def _started(max_workers: int, setup: Callable[[], None] | None) -> _Pool:
-    # Here and not above: it takes a fifth of `import penstock`, and most runs do without.
-    import loky  # noqa: PLC0415
-
-    # A process of multiprocessing waits for its children before it asks loky to end them.
-    Finalize(None, _close_idle, exitpriority=0)
-    executor = loky.ProcessPoolExecutor(
-        max_workers,
-        timeout=IDLE_SECONDS,
-        env=_environment(),
-        initializer=_begin,
-        initargs=(os.getpid(), FIRST_ENVIRONMENT, AtStart(), setup),
-    )
-    return _Pool(executor, setup, os.getpid())
-
-
-def _begin(
-    driver: int, first: dict[str, str], surroundings: Surroundings, setup: Callable[[], None] | None
-) -> None:
-    """The first thing that a worker does."""
-    begin(first, surroundings)
-    threading.Thread(target=_watch, args=(driver,), daemon=True, name="penstock-watch").start()
-    if setup is not None:
-        setup()
-
-
-def _watch(driver: int) -> None:
-    """Let go of what belongs to runs that are over, and end this worker when the driver was killed.
-
-    Then nobody waits for what it does, and nobody else cleans up after it.
-    """
-    while os.getppid() == driver:
-        time.sleep(WATCH_SECONDS)
-        let_go_when_over()
-    remove_rooms_of(driver)
-    os._exit(1)
-
-
-def _close_idle() -> None:
-    with _idle_lock:
-        mine = [pool for pool in _idle if pool.owner == os.getpid()]
-        _idle.clear()
-    for pool in mine:
-        pool.executor.shutdown(kill_workers=True)
-
-
-def _environment() -> dict[str, str]:
-    """What workers find in their environment, unless the user has set it."""
-    wanted = {
-        # The same hashes in every worker, so that nodes that partition by hash agree.
-        "PYTHONHASHSEED": "0",
-        # Above 300 MB loky would take a node's data for a leak, warn, and start the worker anew.
-        "LOKY_MAX_MEMORY_LEAK_SIZE": "1e18",
-    }
-    return {name: os.environ.get(name) or value for name, value in wanted.items()}
-
-
-def _keep(pool: _Pool) -> None:
-    with _idle_lock:
-        _idle.append(pool)
+def _node_error(executor: RunExecutor, text: str) -> NodeError:
+    return NodeError(" or ".join(executor.unfinished()) or "a node", text)
 
 
 def _first_line(error: BaseException) -> str:

@@ -3,10 +3,7 @@
 The worker that makes a value pickles it with protocol 5 (PEP 574), which leaves large buffers out of the pickle. A small
 one goes inline with the task's result; a large one is written to a file in `/dev/shm`, and what travels is a `Handle`, its
 name. A reader maps the file copy-on-write: no byte is copied until the reader writes to it, and what it writes stays its
-own. The driver only ever holds handles; when it drops the last one, the file goes.
-
-`DriverEnd.dumps` and `DriverEnd.loads` are given to `dask.multiprocessing.get`; pickled on their way to a worker they turn
-into `WorkerEnd`'s.
+own. The driver holds handles only, and removes the file when it drops the last one.
 """
 
 from __future__ import annotations
@@ -27,7 +24,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock._pickling import pickled, pickled_apart, reduce_dataclass
-from penstock.runner.processes.environment import Surroundings, follow
 from penstock.tasks.values import MultipleOutputs
 
 if TYPE_CHECKING:
@@ -39,16 +35,15 @@ INLINE_BYTES = 64 * 1024
 ALIGNMENT = 64
 """Buffers start at multiples of this, a cache line: numpy is slow on arrays that are not aligned."""
 
-ROOM_TO_LEAVE = 16 * 1024 * 1024
-"""Bytes of memory that are left free in `/dev/shm`; a value that does not fit goes to a temporary folder on disk."""
+SPARE_BYTES = 16 * 1024 * 1024
+"""Memory that is left free in `/dev/shm`; a value that does not fit goes to a temporary folder on disk."""
 
 _PREFIX = "penstock-"
-_SURROUNDINGS = "surroundings"
 
 
 @dataclass
 class Handle:
-    """A value that is somewhere else: its pickle if it is small, or the file that holds it."""
+    """A value on its way between processes: its pickle if it is small, or the file that holds it."""
 
     __reduce__ = reduce_dataclass
     pickled: bytes
@@ -83,10 +78,13 @@ class _Parts:
 
 
 @dataclass(frozen=True)
-class Room:
-    """The folders of one run: in memory, and on disk for what does not fit there."""
+class RunFolder:
+    """The folders of one run, of one name: in memory, and on disk for logs and for what does not fit into memory."""
 
     name: str
+    on_disk: Path
+    working_folder: str = ""
+    """The driver's working folder when the run began; empty if that was removed."""
 
     def write(self, data: Data) -> Handle:
         """The value as a handle, in a file if it is large."""
@@ -100,15 +98,15 @@ class Room:
             return self._written(parts)
         return Handle(pickled(data) if buffers else data_bytes)
 
-    def _written(self, parts: list[memoryview], name: str = "") -> Handle:
-        name = name or secrets.token_hex(8)
+    def _written(self, parts: list[memoryview]) -> Handle:
+        name = secrets.token_hex(8)
         spans = list(_spans([part.nbytes for part in parts]))
         for base in _memory_folders():
-            # Another worker may take the room that is seen here: then this value goes to disk as well.
+            # Another worker may fill the memory that is free here: then this value goes to disk as well.
             with contextlib.suppress(OSError):
-                if _free(base) > sum(spans[-1]) + ROOM_TO_LEAVE:
+                if _free(base) > sum(spans[-1]) + SPARE_BYTES:
                     return self._in(base / self.name / name, parts, spans)
-        return self._in(Path(tempfile.gettempdir(), self.name, name), parts, spans)
+        return self._in(self.on_disk / name, parts, spans)
 
     def _in(self, path: Path, parts: list[memoryview], spans: list[tuple[int, int]]) -> Handle:
         path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -122,48 +120,48 @@ class Room:
             raise
         return Handle(b"", str(path), spans)
 
+    @property
     def log_folder(self) -> Path:
-        """Where workers may write what nodes say: on disk, since that may be much. It is yet to be made."""
-        folder = Path(tempfile.gettempdir()) / self.name
-        folder.mkdir(mode=0o700, exist_ok=True)
-        return folder / "logs"
+        """Where workers write what nodes log and print: on disk, since that may be much. The folder is yet to be made."""
+        return self.on_disk / "logs"
 
-    def furnish(self) -> None:
-        """Write down what surrounds the driver."""
-        self._written([memoryview(pickle.dumps(Surroundings.here()))], _SURROUNDINGS)
+    def make(self) -> None:
+        """Make the folder on disk, which is there as long as the run."""
+        self.on_disk.mkdir(mode=0o700)
 
-    def enter(self) -> None:
-        """Have in this worker what surrounds the driver; as it is, if somebody has tidied up meanwhile.
-
-        Raises:
-            OSError: The driver's working directory is gone.
-        """
-        for path in [base / self.name / _SURROUNDINGS for base in _all_folders()]:
-            if path.exists():
-                follow(pickle.loads(path.read_bytes()))
-                break
+    def is_removed(self) -> bool:
+        """Whether the run has ended."""
+        return not self.on_disk.exists()
 
     def remove(self) -> None:
         """Remove the folders with all that is left in them."""
-        for base in _all_folders():
-            shutil.rmtree(base / self.name, ignore_errors=True)
+        for path in [*(base / self.name for base in _memory_folders()), self.on_disk]:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def new_room() -> Iterator[Room]:
-    """A room for one run, removed when the run ends; rooms of drivers that were killed are removed first."""
+def new_run_folder() -> Iterator[RunFolder]:
+    """A folder for one run, removed when the run ends. Folders of drivers that were killed are removed first."""
     _remove_orphans()
-    room = Room(f"{_PREFIX}{_machine()}-{os.getpid()}-{secrets.token_hex(8)}")
+    name = f"{_PREFIX}{_machine()}-{os.getpid()}-{secrets.token_hex(8)}"
+    folder = RunFolder(name, Path(tempfile.gettempdir(), name), _working_folder())
     try:
-        room.furnish()
-        yield room
+        folder.make()
+        yield folder
     finally:
         try:
-            room.remove()
+            folder.remove()
         except KeyboardInterrupt:
-            # Or it would stay as long as this process does.
-            room.remove()
+            # Or its files would stay as long as this process does.
+            folder.remove()
             raise
+
+
+def _working_folder() -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109 - a name is wanted
+    except OSError:
+        return ""
 
 
 def _spans(sizes: list[int]) -> Iterator[tuple[int, int]]:
@@ -186,16 +184,16 @@ def _free(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def remove_rooms_of(driver: int) -> None:
-    """Remove all rooms of a process, which is gone."""
-    _remove_rooms(lambda pid: pid == driver)
+def remove_run_folders_of(driver: int) -> None:
+    """Remove all run folders of a process that has ended."""
+    _remove_run_folders(lambda pid: pid == driver)
 
 
 def _remove_orphans() -> None:
-    _remove_rooms(lambda pid: not _is_alive(pid))
+    _remove_run_folders(lambda pid: not _is_alive(pid))
 
 
-def _remove_rooms(is_gone: Callable[[int], bool]) -> None:
+def _remove_run_folders(is_gone: Callable[[int], bool]) -> None:
     for base in _all_folders():
         for folder in base.glob(f"{_PREFIX}{_machine()}-*"):
             pid = folder.name.split("-")[2]
@@ -205,7 +203,7 @@ def _remove_rooms(is_gone: Callable[[int], bool]) -> None:
 
 @functools.cache
 def _machine() -> str:
-    """What process ids are unique within: a folder may be shared by containers, or by machines."""
+    """Stands for the machine or container in which process ids are unique: several may share a folder."""
     namespace = Path("/proc/self/ns/pid")
     number = namespace.stat().st_ino if namespace.exists() else 0
     return hashlib.blake2s(f"{platform.node()} {number}".encode(), digest_size=4).hexdigest()
