@@ -87,7 +87,7 @@ class AbstractRunner(Openable, ABC):
         shown = without_secret_options(self._arguments())
         arguments = ", ".join(f"{name}={_argument_text(value)}" for name, value in shown.items())
         text = f"{type(self).__module__}.{type(self).__qualname__}({arguments})"
-        state = self._lifetime.text
+        state = "" if self._lifetime is None else self._lifetime.text
         return f"<{text}, {state}>" if state else text
 
     def run(
@@ -249,7 +249,8 @@ class AbstractRunner(Openable, ABC):
         policies: Mapping[str, NodePolicy],
     ) -> RunResult:
         started = time.perf_counter()
-        self._kept()
+        if self._lifetime is not None:
+            self._lifetime.kept(type(self).__name__)
         self._register(pipeline, catalog)
         run_id = run_id or new_run_id()
         hooks = Hooks(hook_manager)

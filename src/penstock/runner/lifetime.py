@@ -113,6 +113,9 @@ class Lifetime:
 class Openable:
     """The part of a runner that says how long the workers live which it starts: for one run, or for all runs of a block."""
 
+    _lifetime: Lifetime | None = None
+    """None until the runner is opened for the first time."""
+
     def open(self) -> Self:
         """Keep what the runner starts for all runs until `close`: worker processes, or the cluster of a `DaskRunner` that starts one.
 
@@ -133,7 +136,9 @@ class Openable:
             <penstock.runner.sequential.SequentialRunner(), open>
             >>> runner.close()
         """
-        self._lifetime.open(type(self).__name__, self._start_kept)
+        # Not in `__init__`, which a runner of a user's own may not call.
+        lifetime: Lifetime = vars(self).setdefault("_lifetime", Lifetime())
+        lifetime.open(type(self).__name__, self._start_kept)
         return self
 
     def close(self) -> None:
@@ -146,7 +151,8 @@ class Openable:
             >>> runner
             <penstock.runner.sequential.SequentialRunner(), closed>
         """
-        self._lifetime.close()
+        if self._lifetime is not None:
+            self._lifetime.close()
 
     def __enter__(self) -> Self:
         """Open the runner; `close` follows when the block is left, also by an exception or Ctrl-C.
@@ -182,13 +188,7 @@ class Openable:
         Raises:
             RunnerError: The runner is closed, or was opened by the process that this one was forked from.
         """
-        return self._lifetime.kept(type(self).__name__)
-
-    @property
-    def _lifetime(self) -> Lifetime:
-        # Not in `__init__`, which a runner of a user's own may not call.
-        lifetime: Lifetime = vars(self).setdefault("_the_lifetime", Lifetime())
-        return lifetime
+        return None if self._lifetime is None else self._lifetime.kept(type(self).__name__)
 
 
 _starts: Counter[str] = Counter()
