@@ -19,11 +19,11 @@ DEPTH = 3
 
 def pickled(thing: Any) -> bytes:
     """The thing as another process can load it."""
-    data, buffers = pickled_apart(thing)
+    data, buffers = pickled_with_buffers(thing)
     return cloudpickle.dumps(thing, protocol=5) if buffers else data
 
 
-def pickled_apart(thing: Any) -> tuple[bytes, list[pickle.PickleBuffer]]:
+def pickled_with_buffers(thing: Any) -> tuple[bytes, list[pickle.PickleBuffer]]:
     """The thing as another process can load it, and its large buffers, which are left out of the pickle (PEP 574).
 
     Plain pickle does it where it can be trusted, in a third of the time. What lives in `__main__`, or in a module that is

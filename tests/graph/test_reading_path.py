@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def files_entered(function):
 def test_a_sequential_run_leads_through_ten_files(tmp_path):
     """A newcomer can read them in an hour. The first edition led through 20."""
     names = "abcd"
-    nodes = [node(add_one, x, y, name=x) for x, y in zip(names, names[1:], strict=False)]
+    nodes = [node(add_one, x, y, name=x) for x, y in itertools.pairwise(names)]
     catalog = DataCatalog({"a": 1, "d": PickleDataset(tmp_path / "d.pickle")})
     runner = SequentialRunner()
 

@@ -236,7 +236,7 @@ def test_the_more_specific_policy_wins(keys, expected):
 def test_two_tags_that_disagree_are_refused_by_name():
     policies = {"net": NodePolicy(retries=1), "slow": NodePolicy(retries=2)}
 
-    with pytest.raises(RunnerError, match=r"net, slow about node x\.y\.deep"):
+    with pytest.raises(RunnerError, match=r"net, slow for node x\.y\.deep"):
         policies_of(policies)
 
 
@@ -276,7 +276,7 @@ def test_a_run_has_policies_of_its_own(diary):
 @pytest.mark.parametrize(
     ("policy", "told"),
     [
-        ({"retires": 1}, "'flaky' has retires; a policy has retries"),
+        ({"retires": 1}, "'flaky' has unknown fields: retires; known are retries"),
         ({"retries": -1}, "not negative"),
         ({"wait_seconds": -1.0}, "not negative"),
         ({"retry_on": "OSErorr"}, "'OSErorr', which is no exception"),

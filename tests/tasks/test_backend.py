@@ -168,4 +168,4 @@ def test_a_value_with_one_reader_is_copied_once(runner):
 
 def test_an_output_that_nobody_takes_from_the_graph_is_not_kept_there():
     """What is computed again is not saved again, and may be of a kind that cannot even be copied."""
-    assert OutputBinding(copies=True).give("db", threading.Lock()) is None
+    assert OutputBinding(is_copied=True).write("db", threading.Lock()) is None

@@ -33,7 +33,7 @@ from penstock.io.memory import MemoryDataset
 from penstock.tasks.backend import Backend, Context, LocalBackend
 from penstock.tasks.bindings import InputBinding, OutputBinding, input_binding, output_binding
 from penstock.tasks.call_tasks import AsyncCall, Bindings, Call, StreamCall
-from penstock.tasks.dataset_tasks import Confirm, Load, Pick, Save, SharedLoad
+from penstock.tasks.dataset_tasks import Confirm, Load, PickOutput, Save, SharedLoad
 from penstock.tasks.node_steps import check_no_generators
 from penstock.tasks.values import DatasetValue
 
@@ -219,7 +219,7 @@ class _Inputs:
         dataset = MemoryDataset() if found is None else found
         if self._datasets.travels_in_task(name):
             return InputBinding(dataset=dataset), None
-        return input_binding(is_given=True), self._graph.add_data(name, DatasetValue(dataset))
+        return input_binding(comes_from_graph=True), self._graph.add_data(name, DatasetValue(dataset))
 
     def _shared_load(
         self, name: str, node: NodeLike, inputs: Iterable[str], waits: list[str]
@@ -237,7 +237,7 @@ class _Inputs:
             return InputBinding(catalog=catalog), None
         load = Load(self._context, node, name, catalog, node.inputs.count(name))
         key = self._graph.add_task(load, self._before(inputs, waits))
-        return input_binding(is_given=True, is_loaded=True), key
+        return input_binding(comes_from_graph=True, has_load_task=True), key
 
     def _before(self, inputs: Iterable[str], waits: list[str]) -> list[str]:
         """What a load waits for: all that the node itself waits for."""
@@ -288,16 +288,16 @@ class _Outputs:
             position = index if len(names) > 1 else None
             if _ends_with_call(name, binding):
                 saves[call] = None
-            if binding.stays:
+            if binding.stays_in_graph:
                 key = call if position is None else self._pick(node, name, position, call)
                 self._handed_over[name] = self._reader_binding(name), key
-            if binding.is_saved_apart:
+            if binding.has_save_task:
                 save = Save(self.context, node, name, self._datasets.catalog_for_task([name]), position)
                 saves[self._graph.add_task(save, [call])] = None
         return list(saves)
 
     def _pick(self, node: NodeLike, name: str, index: int, call: str) -> str:
-        return self._graph.add_task(Pick(self.context, node, name, index), [call])
+        return self._graph.add_task(PickOutput(self.context, node, name, index), [call])
 
     def _reader_binding(self, name: str) -> InputBinding:
         """How a reader gets an output that stays in the graph: copied if another reader may have the same object."""
@@ -311,4 +311,4 @@ def _ends_with_call(name: str, output: OutputBinding) -> bool:
 
     It was saved inside the node's task, or is read in another format, which the value is not.
     """
-    return output.catalog is not None or (output.stays and "@" in name)
+    return output.catalog is not None or (output.stays_in_graph and "@" in name)

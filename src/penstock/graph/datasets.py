@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dask.sizeof import sizeof
 
 from penstock.errors import MissingInputError
-from penstock.graph.subcatalog import in_memory, subcatalog
-from penstock.io.kedro_objects import copy_mode_of, inner_dataset, is_cached, validators_of
+from penstock.graph.subcatalog import memory_dataset_for_graph, subcatalog
+from penstock.io.kedro_objects import copy_mode_of, data_in_memory, inner_dataset, is_cached, validators_of
 from penstock.io.memory import MemoryDataset
 
 if TYPE_CHECKING:
@@ -113,8 +113,8 @@ class DatasetIndex:
             return DatasetInfo(to_send, Place.CACHED, copy_mode)
         if not getattr(dataset, "_EPHEMERAL", False):
             return DatasetInfo(dataset, Place.STORED, copy_mode)
-        in_graph = in_memory(name, dataset, self._catalog, leaves_process=self.leaves_process)
-        return DatasetInfo(in_graph, Place.MEMORY, copy_mode)
+        to_send = memory_dataset_for_graph(name, dataset, self._catalog, leaves_process=self.leaves_process)
+        return DatasetInfo(to_send, Place.MEMORY, copy_mode)
 
 
 def check_inputs(pipeline: PipelineLike, catalog: CatalogLike) -> None:
@@ -137,5 +137,5 @@ def _data_bytes(dataset: DatasetLike | None) -> int:
     """About how large the data in a memory dataset is; data that is still on a cluster counts as large."""
     if getattr(dataset, "deferred", None) is not None:
         return MAX_PARAMETER_BYTES + 1
-    size: int = sizeof(getattr(dataset, "_data", dataset))
+    size: int = sizeof(data_in_memory(dataset))
     return size

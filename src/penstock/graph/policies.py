@@ -1,6 +1,6 @@
-"""How single nodes are run: what is tried again, and where on a cluster they go.
+"""Finds the policy of each node, and puts retries into a plan.
 
-Retries happen inside the task (`penstock.tasks.retries`), on every scheduler. All the rest is for Dask's distributed one.
+Retries happen inside the task (`penstock.tasks.retries`), on every scheduler. Resources, priorities and workers are for clusters.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from penstock.errors import RunnerError, SelectionError
 from penstock.graph.taskspec import with_work, work_of
 from penstock.tasks.call_tasks import Call
-from penstock.tasks.dataset_tasks import Confirm, Load, Pick
+from penstock.tasks.dataset_tasks import Confirm, Load, PickOutput
 from penstock.tasks.policy import NodePolicy
 from penstock.tasks.retries import Retried, RetriedCall
 
@@ -24,43 +24,43 @@ if TYPE_CHECKING:
 
 
 Policies: TypeAlias = Mapping[str, NodePolicy | Mapping[str, Any]]
-"""A policy, or its fields, by the name of a node, a namespace or a tag."""
+"""Policies, or dicts of their fields, by the name of a node, a namespace or a tag."""
 
 
 def checked_policies(policies: Policies | None) -> dict[str, NodePolicy]:
-    """The policies, those that are plain dicts made into objects.
+    """The policies, with a `NodePolicy` in place of each dict.
 
     Raises:
-        RunnerError: A field that no policy has, or a value that makes no sense.
+        RunnerError: A dict has a field that policies do not have, or a field has a value out of range.
     """
     return {key: _policy(key, policy) for key, policy in (policies or {}).items()}
 
 
 def policies_by_node(nodes: Iterable[NodeLike], policies: Mapping[str, NodePolicy]) -> dict[str, NodePolicy]:
-    """The policy of each node that has one: by its name, or else its innermost namespace, or else its tags.
+    """The policy of each node that has one: for its name, or else for its innermost namespace, or else for its tags.
 
     Raises:
-        SelectionError: A key is no node, namespace or tag.
+        SelectionError: A key is neither a node nor a namespace nor a tag.
         RunnerError: Two tags of one node have different policies.
     """
     if not policies:
         return {}
     nodes = list(nodes)
     _check_keys(nodes, policies)
-    found = {node.name: _of_node(node, policies) for node in nodes}
+    found = {node.name: _keys_for(node, policies) for node in nodes}
     disagreeing = {
         name: tags for name, tags in found.items() if any(policies[tag] != policies[tags[0]] for tag in tags)
     }
     if disagreeing:
-        told = "; ".join(f"{', '.join(tags)} about node {name}" for name, tags in disagreeing.items())
+        text = "; ".join(f"{', '.join(tags)} for node {name}" for name, tags in disagreeing.items())
         raise RunnerError(
-            f"The policies of these tags disagree: {told}. Give each such node a policy by its name"
+            f"The policies of these tags differ: {text}. Add a policy for each such node by its name"
         )
     return {name: policies[keys[0]] for name, keys in found.items() if keys}
 
 
 def resources_by_node(policies: Mapping[str, NodePolicy]) -> dict[str, dict[str, float]]:
-    """What each node takes of its worker, for those that take anything.
+    """The resources that a node needs on its worker, for each node that needs any.
 
     Args:
         policies: By the name of the node.
@@ -74,12 +74,14 @@ def _policy(key: str, policy: NodePolicy | Mapping[str, Any]) -> NodePolicy:
     known = [each.name for each in fields(NodePolicy) if each.init]
     unknown = sorted(set(policy) - set(known))
     if unknown:
-        raise RunnerError(f"The policy of {key!r} has {', '.join(unknown)}; a policy has {', '.join(known)}")
+        raise RunnerError(
+            f"The policy of {key!r} has unknown fields: {', '.join(unknown)}; known are {', '.join(known)}"
+        )
     return NodePolicy(**policy)
 
 
-def _of_node(node: NodeLike, policies: Mapping[str, NodePolicy]) -> list[str]:
-    """The key that decides; several if they are tags, which are on one level; none if nothing is said of the node."""
+def _keys_for(node: NodeLike, policies: Mapping[str, NodePolicy]) -> list[str]:
+    """The key whose policy the node gets: none if it gets no policy, several if they are tags."""
     for key in (node.name, *_namespaces(node)):
         if key in policies:
             return [key]
@@ -87,7 +89,7 @@ def _of_node(node: NodeLike, policies: Mapping[str, NodePolicy]) -> list[str]:
 
 
 def _namespaces(node: NodeLike) -> list[str]:
-    """The node's namespace and those around it, the innermost first."""
+    """The node's namespace and the namespaces around it, the innermost first."""
     parts = node.namespace.split(".") if node.namespace else []
     return [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
 
@@ -98,15 +100,17 @@ def _check_keys(nodes: list[NodeLike], policies: Mapping[str, NodePolicy]) -> No
     if unknown:
         close = [near for key in unknown for near in difflib.get_close_matches(key, known)]
         raise SelectionError(
-            "These policies are for no node, namespace or tag of the pipeline", unknown, close
+            "These keys of policies are neither a node nor a namespace nor a tag of the pipeline",
+            unknown,
+            close,
         )
 
 
 def with_policies(plan: Plan, policies: Mapping[str, NodePolicy]) -> Plan:
-    """The plan with these policies: loads, calls and saves of nodes with retries are replaced by retried ones.
+    """A plan with these policies, in which loads, calls and saves of nodes with retries are retried.
 
     Args:
-        plan: Stays as it is.
+        plan: The plan without policies; it stays as it is.
         policies: By the name of the node.
     """
     if not policies:
@@ -117,7 +121,7 @@ def with_policies(plan: Plan, policies: Mapping[str, NodePolicy]) -> Plan:
     changed = {
         key: with_work(plan.graph[key], _retried_task(work, policies[work.node.name], loads))
         for key, work in works.items()
-        if not isinstance(work, Pick | Confirm)
+        if not isinstance(work, PickOutput | Confirm)
     }
     return replace(plan, graph={**plan.graph, **changed}, policies=policies)
 
@@ -125,9 +129,11 @@ def with_policies(plan: Plan, policies: Mapping[str, NodePolicy]) -> Plan:
 def _retried_task(work: Work, policy: NodePolicy, loads: Mapping[tuple[str, str], Load]) -> Work:
     if not isinstance(work, Call):
         return Retried(work.context, work.node, work.dataset, work, policy)
-    own = {name: loads[work.node.name, name] for name, each in work.named_inputs() if each.is_loaded}
+    own = {name: loads[work.node.name, name] for name, each in work.named_inputs() if each.has_load_task}
+    # Copied, since a failed attempt may have changed the object.
     inputs = [
-        each if each.is_loaded else replace(each, copies=each.is_given) for each in work.bindings.inputs
+        each if each.has_load_task else replace(each, is_copied=each.comes_from_graph)
+        for each in work.bindings.inputs
     ]
-    apart = replace(work, bindings=replace(work.bindings, inputs=tuple(inputs)))
-    return RetriedCall(work.context, work.node, "", apart, policy, own)
+    call = replace(work, bindings=replace(work.bindings, inputs=tuple(inputs)))
+    return RetriedCall(work.context, work.node, "", call, policy, own)

@@ -1,29 +1,41 @@
-"""Recognises datasets and catalogs of Kedro by their attributes, without importing Kedro."""
+"""Recognises datasets, catalogs and errors of Kedro by their names and attributes, without importing Kedro.
+
+All knowledge of the inside of Kedro's objects is here; `tests/kedro` runs it against the oldest and the newest Kedro.
+"""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from penstock.errors import DatasetError
+
 if TYPE_CHECKING:
-    from penstock._typing import CatalogLike, DatasetLike
+    from penstock._typing import CatalogLike, Data, DatasetLike
 
 _LOG = logging.getLogger(__name__)
 
+_LOCAL_PROTOCOLS = {"", "file", "local"}
+"""fsspec's names for the file system of this machine."""
 
-def validators_of(catalog: CatalogLike) -> Mapping[str, Any]:
-    """What the catalog checks the data of its entries against, by their names."""
-    return getattr(catalog, "validator_specs", None) or {}
+_FILE_CACHE_ATTRIBUTES = ("resolve_load_version", "_fs", "_filesystem")
+"""A dataset with one of these remembers versions or listings: versioned datasets of Kedro, and datasets on fsspec."""
+
+
+# Datasets in memory
 
 
 def is_plain_memory(dataset: DatasetLike | None) -> bool:
-    """Whether a copy mode says all of what a memory dataset does; otherwise its own `save` and `load` are called."""
+    """Whether a memory dataset only copies data, as its copy mode says; if not, its own `save` and `load` have to be called."""
     return dataset is None or type(dataset).__name__ == "MemoryDataset" or is_shared_memory(dataset)
 
 
 def is_shared_memory(dataset: object) -> bool:
-    """Whether it is a dataset of Kedro's that waits for a manager, in whose process its data would be: here nobody has one."""
+    """Whether this is a dataset of Kedro that waits for a `multiprocessing` manager to hold its data; Penstock starts none."""
     return (
         type(dataset).__name__ == "SharedMemoryDataset"
         and getattr(dataset, "shared_memory_dataset", None) is None
@@ -31,49 +43,126 @@ def is_shared_memory(dataset: object) -> bool:
 
 
 def copy_mode_of(dataset: DatasetLike | None) -> str | None:
-    """How a memory dataset copies its data, ours or Kedro's; None if the data decides."""
+    """The copy mode of a memory dataset of Penstock or Kedro; None if the type of the data decides."""
+    # Kedro's `MemoryDataset._copy_mode`: without it nodes would get deep copies of data that is to be assigned, which
+    # tests/kedro/test_datasets.py would notice.
     mode: str | None = getattr(dataset, "copy_mode", None) or getattr(dataset, "_copy_mode", None)
     return mode
 
 
+def data_in_memory(dataset: DatasetLike | None) -> Data:
+    """The data of a memory dataset, not copied, to measure its size; the dataset itself if it keeps the data elsewhere."""
+    # `_data` of Penstock's and Kedro's `MemoryDataset`: without it large data of Kedro's datasets would be taken for small
+    # and be sent with every task, which tests/kedro/test_datasets.py would notice.
+    return getattr(dataset, "_data", dataset)
+
+
+# Cached datasets
+
+
 def is_cached(dataset: DatasetLike | None) -> bool:
-    """Whether it is a `CachedDataset`, ours or Kedro's."""
+    """Whether this is a `CachedDataset` of Penstock or Kedro."""
     return any(cls.__name__ == "CachedDataset" for cls in type(dataset).__mro__)
 
 
-_KNOWS_FILES = ("resolve_load_version", "_fs", "_filesystem")
-"""What tells that a dataset remembers versions or listings: Kedro's versioned ones, and those on fsspec."""
-
-
-def release_file_cache(dataset: Any) -> None:
-    """Have a dataset of files forget which version or files there are, since another process may have changed that.
-
-    One that fails to forget is left as it is: nobody asked for it.
-    """
-    if not any(
-        hasattr(type(dataset), name) or name in getattr(dataset, "__dict__", ()) for name in _KNOWS_FILES
-    ):
-        return
-    try:
-        dataset.release()
-    except Exception as error:  # noqa: BLE001 - whatever a user's dataset does
-        _LOG.debug("%s was not released: %s", type(dataset).__name__, error)
-
-
 def inner_dataset(cached: Any) -> Any:
-    """What a `CachedDataset` remembers the data of, ours or Kedro's."""
+    """The dataset whose data a `CachedDataset` of Penstock or Kedro caches."""
+    # Kedro's `CachedDataset._dataset`: without it cached datasets of Kedro could not be sent to other processes, which
+    # tests/kedro/test_datasets.py would notice.
     return cached.dataset if hasattr(cached, "dataset") else cached._dataset
 
 
-_LOCAL = {"", "file", "local"}
-"""What fsspec calls the file system of a machine."""
+def release_cache(cached: Any) -> None:
+    """Have a `CachedDataset` of Penstock or Kedro forget the data that it caches, and only that."""
+    # `_cache` of both: without it the driver would load what an earlier run saved, which tests/kedro/test_datasets.py
+    # would notice.
+    cached._cache.release()
+
+
+# Datasets of files
+
+
+def release_file_cache(dataset: Any) -> None:
+    """Have a dataset of files forget versions and listings of files, since another process may have changed the files.
+
+    If the dataset cannot forget them, it stays as it is: the error goes to the log.
+    """
+    attributes = getattr(dataset, "__dict__", ())
+    if not any(hasattr(type(dataset), name) or name in attributes for name in _FILE_CACHE_ATTRIBUTES):
+        return
+    try:
+        dataset.release()
+    except Exception as error:  # noqa: BLE001 - a user's dataset may raise anything
+        _LOG.debug("%s was not released: %s", type(dataset).__name__, error)
 
 
 def local_path(dataset: Any) -> str | None:
-    """The path of a dataset of ours, or of one of `kedro-datasets`, which keep it under these names."""
+    """The path of a dataset of files on this machine: Penstock's, or one of `kedro-datasets`; None for any other dataset."""
     location = getattr(dataset, "_location", None)
     if location is not None:
         return str(location.url) if getattr(location, "is_local", False) else None
     path = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
-    is_local = getattr(dataset, "_protocol", "file") in _LOCAL and "://" not in str(path)
+    is_local = getattr(dataset, "_protocol", "file") in _LOCAL_PROTOCOLS and "://" not in str(path)
     return str(path) if path is not None and is_local else None
+
+
+# Catalogs
+
+
+def validators_of(catalog: CatalogLike) -> Mapping[str, Any]:
+    """The validators that the catalog checks data with, by the name of the dataset. Only Kedro's catalogs have any, from 1.7 on."""
+    return getattr(catalog, "validator_specs", None) or {}
+
+
+def catalog_like(
+    catalog: CatalogLike, datasets: Mapping[str, DatasetLike], default: type[CatalogLike]
+) -> CatalogLike:
+    """A catalog of the same class with only these datasets and their validators.
+
+    Args:
+        catalog: Of any class.
+        datasets: What the new catalog holds, by name.
+        default: The class of the new catalog if another process cannot import the class, or it does not take `datasets`.
+    """
+    new: CatalogLike = _class_to_send(type(catalog), default)(datasets=datasets)
+    validators = {name: each for name, each in validators_of(catalog).items() if name in datasets}
+    if validators:
+        # Kedro's `DataCatalog._validator_specs`: without it workers would not validate data, which
+        # tests/kedro/test_datasets.py would notice.
+        vars(new)["_validator_specs"].update(validators)
+        vars(new)["validation_enabled"] = vars(catalog)["validation_enabled"]
+    return new
+
+
+@functools.lru_cache
+def _class_to_send(cls: type, default: type) -> Any:
+    """The nearest class of a catalog that another process can import, and that is made of datasets."""
+    for base in cls.__mro__:
+        if base is default or (_is_importable(base) and _takes_datasets(base)):
+            return base
+    return default
+
+
+def _is_importable(cls: type) -> bool:
+    """Whether another process finds the class by its name. Kedro's sessions make the class of their catalog at run time."""
+    module = sys.modules.get(cls.__module__)
+    return getattr(module, cls.__qualname__, None) is cls and hasattr(cls, "load")
+
+
+def _takes_datasets(cls: type) -> bool:
+    parameters = list(inspect.signature(cls).parameters.values())
+    needed = [each for each in parameters if each.default is each.empty and each.kind < each.VAR_POSITIONAL]
+    return any(each.name == "datasets" for each in parameters) and not needed
+
+
+# Errors
+
+
+def with_dataset_name(error: Exception, name: str) -> Exception:
+    """The error of a dataset with the dataset's name in front, as catalogs write it; any other error as it is.
+
+    A subclass of `DatasetError` stays as it is: the errors of Kedro's validators name the dataset themselves.
+    """
+    if type(error).__name__ == DatasetError.__name__ and not str(error).startswith(f"{name}: "):
+        return DatasetError(f"{name}: {error}")
+    return error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock._pickling import why_not_sendable
 from penstock.errors import CannotSendError, DatasetError, DatasetNotFoundError, RunnerError
-from penstock.io.kedro_objects import inner_dataset, is_cached, release_file_cache
+from penstock.io.kedro_objects import inner_dataset, is_cached, release_cache, release_file_cache
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, DatasetLike, NodeLike, PipelineLike
@@ -126,6 +126,6 @@ def release_output_caches(pipeline: PipelineLike, catalog: CatalogLike) -> None:
     for name in (name for node in pipeline.nodes for name in node.outputs):
         dataset: Any = catalog.get(name)
         if is_cached(dataset):
-            dataset._cache.release()
+            release_cache(dataset)
             dataset = inner_dataset(dataset)
         release_file_cache(dataset)

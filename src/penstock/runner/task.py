@@ -12,10 +12,10 @@ from penstock.tasks.node_steps import (
     call_node,
     check_no_generators,
     confirm_datasets,
-    load_at_once,
     load_dataset,
-    save_at_once,
+    load_in_threads,
     save_dataset,
+    save_in_threads,
     save_streams,
 )
 
@@ -111,12 +111,12 @@ class Task:
     def _loaded(self, hooks: Hooks) -> dict[str, Data]:
         load = partial(load_dataset, self.catalog.load, node=self.node, hooks=hooks)
         if self.is_async:
-            return load_at_once(load, self.node.inputs)
+            return load_in_threads(load, self.node.inputs)
         return {name: load(name) for name in self.node.inputs}
 
     def _save(self, outputs: dict[str, Data], hooks: Hooks) -> None:
         if self.is_async:
-            save_at_once(self.catalog.save, outputs, self.node, hooks)
+            save_in_threads(self.catalog.save, outputs, self.node, hooks)
         elif inspect.isgeneratorfunction(self.node.func):
             save_streams(self.catalog.save, outputs, self.node, hooks)
         else:

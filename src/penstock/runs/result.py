@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from penstock.io.kedro_objects import is_plain_memory, is_shared_memory
 from penstock.io.memory import Deferred, MemoryDataset
-from penstock.tasks.values import DatasetValue, unwrapped
+from penstock.tasks.values import DatasetValue, unwrap_value
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data
@@ -137,7 +137,7 @@ class _Unwrapped:
 
     def fetch(self) -> Data:
         """The value."""
-        return unwrapped(self.value.fetch())
+        return unwrap_value(self.value.fetch())
 
 
 def put_outputs(plan: Plan, values: list[Deferred], catalog: CatalogLike) -> None:
@@ -152,7 +152,7 @@ def put_outputs(plan: Plan, values: list[Deferred], catalog: CatalogLike) -> Non
         dataset = catalog[name]
         if is_shared_memory(dataset):
             # Kedro's catalog wraps data in a dataset of its own kind.
-            catalog[name] = unwrapped(value.fetch())
+            catalog[name] = unwrap_value(value.fetch())
             continue
         if isinstance(dataset, MemoryDataset) and is_plain_memory(dataset):
             dataset.defer(_Unwrapped(value))
@@ -162,4 +162,4 @@ def put_outputs(plan: Plan, values: list[Deferred], catalog: CatalogLike) -> Non
             # The node has saved it to a copy of this dataset; a second save could fire the dataset's side effects again.
             vars(dataset).update(vars(getattr(data.dataset, "inner", data.dataset)))
         else:
-            dataset.save(unwrapped(data))
+            dataset.save(unwrap_value(data))

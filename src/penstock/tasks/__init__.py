@@ -1,4 +1,4 @@
-"""What runs inside one Dask task, on any scheduler. What decides which tasks there are is in `graph`."""
+"""What one Dask task does, on any scheduler: load, call, save. Which tasks a pipeline needs is decided in `graph`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One task of the graph: it does its work, reports it to the driver, and says where it failed."""
+"""The base class of what tasks call: it does the work, reports it to the driver, and notes in an error where it was raised."""
 
 from __future__ import annotations
 
@@ -20,41 +20,40 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False, slots=True)
 class Work:
-    """One task of the graph. `str()` of it says what it does, in words for an error."""
+    """What one task of the graph calls. `str()` of it names it in errors."""
 
     context: Context
     node: NodeLike
     __reduce__ = reduce_dataclass
-    reads = True
-    """Whether it looks at the values that it is called with; if not, they only say that it may start."""
+    uses_values = True
+    """Whether it uses the values that it is called with; if not, they only mean that the tasks before it are done."""
 
     def __call__(self, *values: Data, hooks: Hooks = NO_HOOKS) -> Data:
-        """Do the work and tell the driver, or raise what went wrong with a note of where it did."""
+        """Do the work and report it, or raise its error with a note of where it was raised."""
         started = time.time()
         backend = self.context.backend
-        home = None
+        error_for_driver = None
         node = CURRENT_NODE.set(CurrentNode(self.node.name, backend.channel()))
         try:
             result, seconds = self.do(values, hooks)
         except BaseException as error:
-            # An exit, too: it would end the worker, and everybody's work on it.
+            # An exit, too: it would end the worker, and the work of other runs on it.
             add_note(error, f"Raised in {self}, on {backend.worker_name()}.")
-            home = backend.exception_for_driver(error, str(self))
-            if home is error:
+            error_for_driver = backend.exception_for_driver(error, str(self))
+            if error_for_driver is error:
                 raise
         finally:
             CURRENT_NODE.reset(node)
-        if home is not None:
-            # Raised here, where it has no context: Dask would pickle that, too, and may not be able to.
-            raise home
+        if error_for_driver is not None:
+            # Raised here, where it has no context: Dask would pickle the context as well, and may fail.
+            raise error_for_driver
         if seconds is not None:
-            backend.report(
-                Event(self.kind, self.node.name, self.dataset, backend.worker_name(), started, *seconds)
-            )
+            worker = backend.worker_name()
+            backend.report(Event(self.kind, self.node.name, self.dataset, worker, started, *seconds))
         return result
 
     def __dask_tokenize__(self) -> tuple[str, ...]:
-        """What tells it from other work of its run: Dask hashes each graph that it sends, and would look into all that it holds."""
+        """Different from other work of its run. Dask hashes each graph that it sends, and would hash all that the work holds."""
         return type(self).__name__, self.node.name, self.dataset
 
     kind = ""
@@ -63,13 +62,13 @@ class Work:
 
         @property
         def dataset(self) -> str:
-            """What is loaded, saved or picked; empty where it is not one dataset."""
+            """The dataset that is loaded, saved or picked; empty if it is not one dataset."""
 
-    def forget(self, dataset: DatasetLike) -> None:
-        """Before a load: what this process knows of the store may be of an earlier run, if it is not the driver's."""
+    def release_file_cache(self, dataset: DatasetLike) -> None:
+        """Before a load in another process than the driver: that process may remember versions or files of an earlier run."""
         if self.context.backend.leaves_process:
             release_file_cache(dataset)
 
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds | None]:
-        """The result, and the seconds spent to load, to call and to save; None if nothing is to be told."""
+        """The result, and the seconds to load, to call and to save; None for work that is not reported."""
         raise NotImplementedError

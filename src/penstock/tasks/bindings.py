@@ -1,7 +1,7 @@
-"""How a node's task comes by the node's inputs, and what it does with the outputs.
+"""Bindings: how a node's task gets each input of the node, and what it does with each output.
 
-A port has no name: it stands in the order of the node's datasets. So most nodes of a run share theirs, and on a cluster
-these travel once for all of them.
+A binding has no name: bindings stand in the order of the node's datasets. So most nodes of a run share theirs, and on a cluster
+they are sent once for all of these nodes.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from penstock._pickling import reduce_dataclass
 from penstock.errors import DatasetError
+from penstock.io.kedro_objects import with_dataset_name
 from penstock.io.memory import MemoryDataset, copied
-from penstock.tasks.node_steps import raise_named
-from penstock.tasks.values import DatasetValue, saved_in_copy
+from penstock.tasks.values import DatasetValue, save_to_copy
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data, DatasetLike
@@ -22,42 +22,44 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False, slots=True)
 class InputBinding:
-    """How a node's task comes by one of its inputs."""
+    """How a node's task gets one of the node's inputs."""
 
     __reduce__ = reduce_dataclass
-    is_given: bool = False
-    """The graph gives its value: the task is called with it."""
-    copies: bool = False
-    """Somebody else holds the same object."""
+    comes_from_graph: bool = False
+    """The task is called with the value, which another task has made or loaded."""
+    is_copied: bool = False
+    """The node gets a copy, since other nodes may hold the same object."""
     copy_mode: str | None = None
-    is_loaded: bool = False
-    """A task before this one has loaded it and fired the hooks."""
+    has_load_task: bool = False
+    """A `Load` task before this one loads it and fires the hooks."""
     times: int = 1
-    """How often the node names it: hooks fire as often."""
+    """How often the node names the dataset: hooks fire as often."""
     dataset: DatasetLike | None = None
-    """Loaded inside the task: a free input that is in memory, or, with `is_async`, a stored one."""
+    """A dataset in memory, which the task loads."""
     catalog: CatalogLike | None = None
-    """Loads it by name, inside the task."""
+    """A catalog, from which the task loads the dataset by name."""
 
-    def take(self, name: str, value: Data) -> Data:
-        """The value, kept apart from everybody else's.
+    def read(self, name: str, value: Data) -> Data:
+        """The data that the node is called with.
 
         Args:
             name: The dataset.
-            value: What the graph gives; None if it does not.
+            value: The value from the graph; ignored unless `comes_from_graph`.
         """
         try:
-            if self.is_given:
+            if self.comes_from_graph:
                 if isinstance(value, DatasetValue):
                     return value.dataset.load()
-                return copied(value, self.copy_mode) if self.copies else value
+                return copied(value, self.copy_mode) if self.is_copied else value
             if self.dataset is not None:
                 return self.dataset.load()
             catalog: Any = self.catalog
             return catalog.load(name)
         except Exception as error:
-            raise_named(name, error)
-            raise
+            named = with_dataset_name(error, name)
+            if named is error:
+                raise
+            raise named from error
 
 
 @dataclass(eq=False, slots=True)
@@ -65,51 +67,56 @@ class OutputBinding:
     """What a node's task does with one of the node's outputs."""
 
     __reduce__ = reduce_dataclass
-    stays: bool = False
-    """Its readers take it from the graph, although it may be saved."""
-    copies: bool = False
-    """Its readers must not see what the node's function does to it later."""
+    stays_in_graph: bool = False
+    """Readers get the value from the graph, also if it is saved as well."""
+    is_copied: bool = False
+    """Readers get a copy, since the node's function may change the object later."""
     copy_mode: str | None = None
-    is_saved_apart: bool = False
-    """A `Save` of its own follows, and fires the hooks."""
+    has_save_task: bool = False
+    """A `Save` task after this one saves it and fires the hooks."""
     dataset: DatasetLike | None = None
-    """A memory dataset of the user's own kind: the value goes on inside a copy of it."""
+    """A memory dataset of the user's own class: the value stays in the graph inside a copy of it."""
     catalog: CatalogLike | None = None
-    """Saves it by name, inside the task."""
+    """A catalog, to which the task saves the dataset by name."""
 
-    def give(self, name: str, data: Data, before: Data = None) -> Data:
-        """What goes on in the graph; `before` is what this gave for the chunk before, if any."""
+    def write(self, name: str, data: Data, previous: DatasetValue | None = None) -> Data:
+        """The value for the graph, after the data is saved if this task saves it.
+
+        Args:
+            name: The dataset.
+            data: An output of the node, or one chunk of it.
+            previous: What this returned for the chunk before.
+        """
         try:
-            if self.is_saved_apart:
-                return copied(data, self.copy_mode) if self.stays and self.copies else data
-            return self._kept(name, data, before)
+            if self.has_save_task:
+                return copied(data, self.copy_mode) if self.stays_in_graph and self.is_copied else data
+            if self.catalog is not None:
+                self.catalog.save(name, data)
+            if not self.stays_in_graph:
+                return None
+            if data is None:
+                raise DatasetError(  # noqa: TRY301 - gets the dataset's name below, as an error of a dataset does
+                    "the node returned None, which cannot be saved; return data, or declare no output"
+                )
+            if self.dataset is not None:
+                return save_to_copy(self.dataset if previous is None else previous.dataset, data)
+            return copied(data, self.copy_mode) if self.is_copied else data
         except Exception as error:
-            raise_named(name, error)
-            raise
+            named = with_dataset_name(error, name)
+            if named is error:
+                raise
+            raise named from error
 
-    def _kept(self, name: str, data: Data, before: Data) -> Data:
-        if self.catalog is not None:
-            self.catalog.save(name, data)
-        if not self.stays:
-            return None
-        if data is None:
-            raise DatasetError(
-                "the node returned None, which cannot be saved; return data, or declare no output"
-            )
-        if self.dataset is not None:
-            return saved_in_copy(before.dataset if before is not None else self.dataset, data)
-        return copied(data, self.copy_mode) if self.copies else data
-
-    def nothing(self, name: str) -> Data:
-        """What goes on in the graph of a stream without chunks: readers find the dataset as it was."""
-        if not self.stays:
+    def unchanged(self, name: str) -> Data:
+        """The value for the graph if a generator yielded no chunk: readers find the dataset as it was."""
+        if not self.stays_in_graph:
             return None
         dataset = self.catalog[name] if self.catalog is not None else self.dataset
         return DatasetValue(MemoryDataset() if dataset is None else dataset)
 
 
 input_binding = functools.cache(InputBinding)
-"""An `Input` that is the same object for the same arguments, which have to be hashable."""
+"""An `InputBinding`: the same object for the same arguments, which have to be hashable."""
 
 output_binding = functools.cache(OutputBinding)
-"""An `Output` that is the same object for the same arguments, which have to be hashable."""
+"""An `OutputBinding`: the same object for the same arguments, which have to be hashable."""

@@ -1,7 +1,7 @@
-"""All that runs inside a task: load a dataset, call a node, save a dataset.
+"""Tasks that load, save, confirm or pick datasets.
 
-Each kind of work is a small object that Dask calls with the values of the tasks before it. It holds what one task needs and
-nothing of the rest of the pipeline or the catalog, since on a cluster it is sent with the task.
+Each is a small object that Dask calls with the values of the tasks before it. It holds what its task needs and nothing else of
+the pipeline or the catalog, since on a cluster it is sent with the task.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ class Load(Work):
     dataset: str
     catalog: CatalogLike
     times: int = 1
-    """How often the node names it: it is loaded, and hooks fire, as often."""
+    """How often the node names the dataset: it is loaded, and hooks fire, as often."""
     kind = "load"
-    reads = False
+    uses_values = False
 
     def __str__(self) -> str:
         return f"the load of {self.dataset!r} for node {self.node.name!r}"
 
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds]:  # noqa: ARG002
-        """The data that the store gives back."""
+        """The stored data."""
         clock = time.perf_counter()
-        self.forget(self.catalog[self.dataset])
+        self.release_file_cache(self.catalog[self.dataset])
         for _ in range(self.times):
             data = load_dataset(self.catalog.load, self.dataset, self.node, hooks)
         return data, (time.perf_counter() - clock, 0.0, 0.0)
@@ -48,20 +48,20 @@ class Load(Work):
 
 @dataclass(eq=False, slots=True)
 class SharedLoad(Work):
-    """Loads a dataset once for all its readers, whose own tasks fire the hooks."""
+    """Loads a cached dataset once for all nodes that read it; their own tasks fire the hooks."""
 
     dataset: str
     catalog: CatalogLike
     kind = "load"
-    reads = False
+    uses_values = False
 
     def __str__(self) -> str:
-        return f"the load of {self.dataset!r} for node {self.node.name!r} and all others that read it"
+        return f"the load of {self.dataset!r} for node {self.node.name!r} and all other nodes that read it"
 
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds]:  # noqa: ARG002
-        """The data, from the cache or the store."""
+        """The data, from the cache or from the dataset in it."""
         clock = time.perf_counter()
-        self.forget(self.catalog[self.dataset])
+        self.release_file_cache(self.catalog[self.dataset])
         return self.catalog.load(self.dataset), (time.perf_counter() - clock, 0.0, 0.0)
 
 
@@ -72,14 +72,14 @@ class Save(Work):
     dataset: str
     catalog: CatalogLike
     index: int | None = None
-    """Which of several outputs it is."""
+    """The position of the dataset among several outputs."""
     kind = "save"
 
     def __str__(self) -> str:
         return f"the save of {self.dataset!r} by node {self.node.name!r}"
 
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[None, Seconds]:
-        """Nothing: whoever reads the dataset loads it."""
+        """None: nodes that read the dataset load it."""
         clock = time.perf_counter()
         data = values[0] if self.index is None else values[0][self.index]
         save_dataset(self.catalog.save, self.dataset, data, self.node, hooks)
@@ -88,25 +88,25 @@ class Save(Work):
 
 @dataclass(eq=False, slots=True)
 class Confirm(Work):
-    """Confirms what a node confirms, when all that it made is saved."""
+    """Confirms the datasets that a node confirms, when all outputs of the node are saved."""
 
     catalog: CatalogLike
     dataset = ""
     kind = "confirm"
-    reads = False
+    uses_values = False
 
     def __str__(self) -> str:
         return f"the confirmation of {self.node.confirms!r} by node {self.node.name!r}"
 
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[None, Seconds]:  # noqa: ARG002
-        """Nothing."""
+        """None."""
         confirm_datasets(self.catalog, self.node)
         return None, (0.0, 0.0, 0.0)
 
 
 @dataclass(eq=False, slots=True)
-class Pick(Work):
-    """One of several outputs of a node, so that each is freed by itself."""
+class PickOutput(Work):
+    """Takes one value out of the several outputs of a node, so that each value is freed by itself."""
 
     dataset: str
     index: int
@@ -116,5 +116,5 @@ class Pick(Work):
         return f"the output {self.dataset!r} of node {self.node.name!r}"
 
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, None]:  # noqa: ARG002
-        """The output."""
+        """The value of the output."""
         return values[0][self.index], None

@@ -1,6 +1,6 @@
-"""The steps of a node, with their hooks: load its inputs, call it, save its outputs, confirm.
+"""The steps of a node, with their hooks: load inputs, call the function, save outputs, confirm.
 
-`penstock.tasks.dataset_tasks` takes them inside the tasks of a graph, `penstock.runner.Task` by hand.
+The tasks of a graph use them, and so does `penstock.runner.Task`, which runs one node without a graph.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock._pickling import why_not_sendable
 from penstock._threads import ContextPool
-from penstock.errors import CannotSendError, DatasetError, InvalidNodeError
+from penstock.errors import CannotSendError, InvalidNodeError
 from penstock.io.memory import inferred_copy_mode
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 Seconds = tuple[float, float, float]
-"""To load, to call, to save."""
+"""The seconds to load, to call and to save."""
 
 
 def check_no_generators(nodes: Iterable[NodeLike]) -> None:
@@ -42,7 +42,7 @@ def check_no_generators(nodes: Iterable[NodeLike]) -> None:
 
 
 def load_dataset(load: Callable[[str], Data], name: str, node: NodeLike, hooks: Hooks) -> Data:
-    """What `load` gives for the name, with its two hooks around it."""
+    """The data that `load` returns; the hooks before and after a load fire."""
     if hooks.before_dataset_loaded is not None:
         hooks.before_dataset_loaded(dataset_name=name, node=node)
     data = load(name)
@@ -54,7 +54,7 @@ def load_dataset(load: Callable[[str], Data], name: str, node: NodeLike, hooks: 
 def save_dataset(
     save: Callable[[str, Data], Data], name: str, data: Data, node: NodeLike, hooks: Hooks
 ) -> Data:
-    """What `save` returns, with its two hooks around it."""
+    """The value that `save` returns; the hooks before and after a save fire."""
     if hooks.before_dataset_saved is not None:
         hooks.before_dataset_saved(dataset_name=name, data=data, node=node)
     saved = save(name, data)
@@ -63,18 +63,18 @@ def save_dataset(
     return saved
 
 
-def load_at_once(load: Callable[[str], Data], names: list[str]) -> dict[str, Data]:
-    """What `load` gives for each name, in as many threads."""
+def load_in_threads(load: Callable[[str], Data], names: list[str]) -> dict[str, Data]:
+    """The data that `load` returns for each name; each load has a thread of its own."""
     if not names:
         return {}
     with ContextPool(len(names)) as pool:
         return dict(zip(names, pool.map(load, names), strict=True))
 
 
-def save_at_once(
+def save_in_threads(
     save: Callable[[str, Data], Data], outputs: dict[str, Data], node: NodeLike, hooks: Hooks
 ) -> dict[str, Data]:
-    """What `save` returned for each output, saved in as many threads; the hooks fire in this one."""
+    """The value that `save` returns for each output; each save has a thread of its own, and hooks fire in the calling thread."""
     if not outputs:
         return {}
     with ContextPool(len(outputs)) as pool:
@@ -107,26 +107,26 @@ def call_node(
     """The node's outputs by name; the three node hooks fire.
 
     Raises:
-        TypeError: A `before_node_run` hook returned something else than a dict or None.
+        TypeError: A `before_node_run` hook returned neither a dict nor None.
     """
     if not hooks.for_nodes:
         return node.run(inputs)
-    about: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "node": node,
         "catalog": catalog,
         "is_async": context.is_async,
         "run_id": context.run_id,
     }
     if hooks.before_node_run is not None:
-        inputs |= _replacements(node, hooks.before_node_run(inputs=inputs.copy(), **about))
+        inputs |= _replacements(node, hooks.before_node_run(inputs=inputs.copy(), **arguments))
     try:
         outputs = node.run(inputs)
     except Exception as error:
         if hooks.on_node_error is not None:
-            hooks.on_node_error(error=error, inputs=inputs, **about)
+            hooks.on_node_error(error=error, inputs=inputs, **arguments)
         raise
     if hooks.after_node_run is not None:
-        hooks.after_node_run(inputs=inputs, outputs=outputs, **about)
+        hooks.after_node_run(inputs=inputs, outputs=outputs, **arguments)
     return outputs
 
 
@@ -136,46 +136,37 @@ def confirm_datasets(catalog: CatalogLike, node: NodeLike) -> None:
         catalog.confirm(name)
 
 
-def _replacements(node: NodeLike, answers: Iterable[Any] | None) -> dict[str, Data]:
-    """Later answers win; pluggy lists the plugin that was registered first last."""
+def _replacements(node: NodeLike, results: Iterable[Any] | None) -> dict[str, Data]:
+    """The inputs that hooks replace. The plugin that was registered first wins, which pluggy lists last."""
     replacements: dict[str, Data] = {}
-    for answer in answers or ():
-        if answer is None:
+    for result in results or ():
+        if result is None:
             continue
-        if not isinstance(answer, dict):
+        if not isinstance(result, dict):
             raise TypeError(
-                f"A before_node_run hook of node {node.name!r} returned a {type(answer).__name__}; "
+                f"A before_node_run hook of node {node.name!r} returned a {type(result).__name__}; "
                 "return a dict of the inputs to replace, or None"
             )
-        replacements.update(answer)
+        replacements.update(result)
     return replacements
 
 
-def check_can_travel(node: NodeLike, values: Iterable[Data]) -> None:
-    """Refuse what a cluster could not move to a reader on another worker: Dask would try for ever, in silence.
+def check_outputs_sendable(node: NodeLike, values: Iterable[Data]) -> None:
+    """Check that a cluster can move outputs to another worker: Dask would retry for ever, without a message.
 
-    Arrays and frames are not looked into, since they can always travel.
+    Arrays and frames are not checked, since they can always be sent.
 
     Raises:
-        CannotSendError: Names the outputs, and why.
+        CannotSendError: Names the outputs that cannot be sent, each with the reason.
     """
     reasons = {
         f"output {name!r} of node {node.name!r}": why_not_sendable(value)
         for name, value in zip(node.outputs, values, strict=True)
-        if type(value) not in _TRAVELS and inferred_copy_mode(value) != "copy"
+        if type(value) not in _ALWAYS_SENDABLE and inferred_copy_mode(value) != "copy"
     }
     refused = {name: reason for name, reason in reasons.items() if reason is not None}
     if refused:
         raise CannotSendError(refused)
 
 
-_TRAVELS = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray})
-
-
-def raise_named(name: str, error: Exception) -> None:
-    """Raise a dataset's error with the dataset's name in front, as a catalog does, unless a catalog has.
-
-    One of a class of its own stays what it is: that of Kedro's validators says which dataset it is about.
-    """
-    if type(error).__name__ == DatasetError.__name__ and not str(error).startswith(f"{name}: "):
-        raise DatasetError(f"{name}: {error}") from error
+_ALWAYS_SENDABLE = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray})

@@ -1,7 +1,7 @@
-"""Work that is tried again when it fails, inside its task: so retries mean the same on every scheduler.
+"""Retries of failed work inside its task, so that they work the same on every scheduler.
 
-A plan without retries is left as it is, and costs nothing. Each load, each save and the call of a node are tried by themselves;
-each attempt of a call has inputs of its own, loaded again or copied, since the one before may have changed what it was given.
+Each load, each save and the call of a node are retried by themselves. Each attempt of a call gets fresh inputs, loaded again or
+copied, since the attempt before may have changed them. Only the work of nodes with retries is wrapped; other work costs nothing.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-LONGEST_SLEEP_SECONDS = 0.5
-"""How soon work that waits for its next attempt notices that its run is over."""
+MAX_SLEEP_SECONDS = 0.5
+"""How long work that waits for its next attempt takes at most to notice that its run has failed or was interrupted."""
 
-Given = TypeVar("Given")
+Result = TypeVar("Result")
 
 
 def without_retries(work: Work) -> Work:
-    """What is tried, of work that is tried again when it fails; all other work as it is."""
+    """The work inside a `Retried`; any other work as it is."""
     return work.work if isinstance(work, Retried) else work
 
 
 @dataclass(eq=False, slots=True)
 class Retried(Work):
-    """A load or a save, tried as often as the policy says."""
+    """A load or a save that is retried as its policy says."""
 
     dataset: str
     work: Work
@@ -50,68 +50,74 @@ class Retried(Work):
 
     @property
     def kind(self) -> str:  # type: ignore[override]
-        """That of the work."""
+        """The kind of the work inside."""
         return self.work.kind
 
     @property
-    def reads(self) -> bool:  # type: ignore[override]
-        """That of the work."""
-        return self.work.reads
+    def uses_values(self) -> bool:  # type: ignore[override]
+        """Whether the work inside uses the values that it is called with."""
+        return self.work.uses_values
 
     def __str__(self) -> str:
         return str(self.work)
 
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds | None]:
-        """What the work does."""
+        """The result and the seconds of the work inside."""
         return _with_retries(partial(self.work.do, values, hooks), self.policy, self.work)
 
 
 @dataclass(eq=False, slots=True)
 class RetriedCall(Retried):
-    """The call of a node, tried as often as the policy says."""
+    """The call of a node that is retried as its policy says."""
 
     work: Call
     loads: Mapping[str, Load]
-    """Give the stored inputs of the second and later attempts, by the name of the dataset."""
+    """Loads the stored inputs again for the second and later attempts, by the name of the dataset."""
     __reduce__ = reduce_dataclass
 
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds]:
-        """What the node made, as it goes on in the graph; the seconds are those of the last attempt."""
+        """The result of the call; the seconds to load and to call are from the last attempt."""
         numbers = itertools.count()
 
         def attempt() -> tuple[dict[str, Data], float, float]:
-            given = self._anew(values, hooks) if next(numbers) else values
-            return self._made(given, hooks)
+            fresh = self._fresh_values(values, hooks) if next(numbers) else values
+            return self._call(fresh, hooks)
 
         outputs, loading, calling = _with_retries(attempt, self.policy, self.work)
-        clock = time.perf_counter()
-        kept = self.work.kept(outputs, hooks)
-        return kept, (loading, calling, time.perf_counter() - clock)
+        clock = time.perf_counter
+        called = clock()
+        result = self.work.hand_over(outputs, hooks)
+        return result, (loading, calling, clock() - called)
 
-    def _anew(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, ...]:
-        """What the graph gives, with fresh data in place of what an attempt has had that failed."""
-        taken = [(name, each) for name, each in self.work.named_inputs() if each.is_given]
-        again = [self._again(*pair, value, hooks) for pair, value in zip(taken, values, strict=False)]
-        return (*again, *values[len(taken) :])
+    def _fresh_values(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, ...]:
+        """The values from the graph, with those loaded again that a failed attempt may have changed."""
+        inputs = [(name, each) for name, each in self.work.named_inputs() if each.comes_from_graph]
+        fresh = [self._fresh_value(*pair, value, hooks) for pair, value in zip(inputs, values, strict=False)]
+        return (*fresh, *values[len(inputs) :])
 
-    def _again(self, name: str, each: InputBinding, value: Data, hooks: Hooks) -> Data:
-        return self.loads[name].do((), hooks)[0] if each.is_loaded else value
+    def _fresh_value(self, name: str, binding: InputBinding, value: Data, hooks: Hooks) -> Data:
+        return self.loads[name].do((), hooks)[0] if binding.has_load_task else value
 
-    def _made(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[dict[str, Data], float, float]:
+    def _call(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[dict[str, Data], float, float]:
+        """The outputs of one attempt, and its seconds to load and to call."""
         started = time.perf_counter()
-        inputs = self.work.taken(values, hooks)
-        taken = time.perf_counter()
+        inputs = self.work.read_inputs(values, hooks)
+        loaded = time.perf_counter()
         outputs = call_node(self.node, inputs, self.work.catalog, hooks, self.context)
-        return outputs, taken - started, time.perf_counter() - taken
+        return outputs, loaded - started, time.perf_counter() - loaded
 
 
-def _with_retries(attempt: Callable[[], Given], policy: NodePolicy, work: Work) -> Given:
-    """What the first successful attempt gives; the last one's error if there is none, or if the run is over."""
+def _with_retries(attempt: Callable[[], Result], policy: NodePolicy, work: Work) -> Result:
+    """The result of the first attempt that succeeds.
+
+    Raises:
+        Exception: The error of the last attempt: of the last that the policy allows, or that was made before the run failed.
+    """
     is_stopped = work.context.backend.is_stopped
     for number, seconds in enumerate(policy.waits(), start=1):
         try:
             return attempt()
-        except policy.errors as error:  # noqa: PERF203 - to catch is what the loop is for
+        except policy.errors as error:  # noqa: PERF203 - the loop is there to catch errors
             _LOG.warning(
                 "Attempt %d of %d failed: %s: %r; the next one in %.1f s",
                 number,
@@ -127,6 +133,6 @@ def _with_retries(attempt: Callable[[], Given], policy: NodePolicy, work: Work) 
 
 
 def _wait(seconds: float, is_stopped: Callable[[], bool]) -> None:
-    until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0 and not is_stopped():
-        time.sleep(min(left, LONGEST_SLEEP_SECONDS))
+    end = time.monotonic() + seconds
+    while (remaining := end - time.monotonic()) > 0 and not is_stopped():
+        time.sleep(min(remaining, MAX_SLEEP_SECONDS))

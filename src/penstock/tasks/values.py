@@ -1,4 +1,4 @@
-"""A value that goes from node to node inside the dataset that holds it."""
+"""Values in the graph that are more than the data of one dataset."""
 
 from __future__ import annotations
 
@@ -8,39 +8,41 @@ from typing import TYPE_CHECKING, Any
 
 from dask.sizeof import sizeof
 
+from penstock.io.kedro_objects import data_in_memory
+
 if TYPE_CHECKING:
     from penstock._typing import Data, DatasetLike
 
 
 @dataclass(eq=False, slots=True)
 class DatasetValue:
-    """A value inside the dataset that holds it, which decides what a reader gets."""
+    """A value inside the memory dataset that holds it, whose `load` gives a reader its data."""
 
     dataset: DatasetLike
 
     def __dask_tokenize__(self) -> str:
-        """Not its data, which may be large: Dask hashes each graph that it sends, where the key is like no other."""
+        """The class only: Dask hashes each graph that it sends, the data may be large, and each key is unique already."""
         return type(self).__name__
 
     def __sizeof__(self) -> int:
-        """About the bytes of the data; Dask's workers and ours ask for it."""
-        size: int = sizeof(getattr(self.dataset, "_data", self.dataset))
+        """About the bytes of the data, for Dask's workers and ours."""
+        size: int = sizeof(data_in_memory(self.dataset))
         return size
 
 
-def unwrapped(value: Data) -> Data:
-    """A value, taken out of the dataset that holds it, if one does."""
+def unwrap_value(value: Data) -> Data:
+    """The data of a `DatasetValue`; any other value as it is."""
     return value.dataset.load() if isinstance(value, DatasetValue) else value
 
 
-def saved_in_copy(dataset: DatasetLike, data: Data) -> DatasetValue:
-    """The data in a copy of the dataset."""
+def save_to_copy(dataset: DatasetLike, data: Data) -> DatasetValue:
+    """Save the data to a copy of the dataset, and leave the dataset as it is."""
     holder = copy.copy(dataset)
     holder.save(data)
     return DatasetValue(holder)
 
 
 class MultipleOutputs(tuple[Any, ...]):
-    """The values of a node with several outputs, each of which a task of its own picks."""
+    """The values of a node with several outputs. A `PickOutput` task takes each of them out."""
 
     __slots__ = ()

@@ -21,7 +21,7 @@ from penstock.errors import CannotSendError
 from penstock.graph.taskspec import work_of
 from penstock.runner.processes.backend import take_events
 from penstock.runner.processes.logs import LogReader, close_channels_of_ended_runs, ended_node, started_node
-from penstock.tasks.dataset_tasks import Pick
+from penstock.tasks.dataset_tasks import PickOutput
 from penstock.tasks.exceptions import pack_error
 
 if TYPE_CHECKING:
@@ -211,4 +211,4 @@ def _opened_for(work: Any, handle: Handle, inputs: OpenInputs) -> Data:
         return inputs.open(handle)
     if not getattr(work, "reads", True):
         return None
-    return handle.parts if isinstance(work, Pick) else handle.open()
+    return handle.parts if isinstance(work, PickOutput) else handle.open()

@@ -17,7 +17,7 @@ from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import NodeError, RunnerError
-from penstock.graph.keys import told
+from penstock.graph.keys import task_text
 from penstock.runner.processes.worker import start_worker
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class RunExecutor:
 
     def unfinished(self) -> list[str]:
         """The tasks that have no result, in words."""
-        return sorted(map(told, self._key_by_task.values()))
+        return sorted(map(task_text, self._key_by_task.values()))
 
     def wait(self) -> None:
         """Return when none of the run's tasks runs any more."""

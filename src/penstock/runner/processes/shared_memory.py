@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from penstock._pickling import pickled, pickled_apart, reduce_dataclass
+from penstock._pickling import pickled, pickled_with_buffers, reduce_dataclass
 from penstock.tasks.values import MultipleOutputs
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class RunFolder:
             return data
         if isinstance(data, MultipleOutputs):
             return Handle(b"", parts=[self.write(value) for value in data])
-        data_bytes, buffers = pickled_apart(data)
+        data_bytes, buffers = pickled_with_buffers(data)
         parts = [memoryview(data_bytes), *(buffer.raw() for buffer in buffers)]
         if sum(part.nbytes for part in parts) > INLINE_BYTES:
             return self._written(parts)

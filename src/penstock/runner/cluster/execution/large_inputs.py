@@ -16,7 +16,7 @@ from penstock.graph.taskspec import data_of, new_task
 from penstock.io.memory import MemoryDataset
 from penstock.runner.cluster.backend import told
 from penstock.runner.cluster.execution.remote_values import Remote
-from penstock.tasks.values import DatasetValue, unwrapped
+from penstock.tasks.values import DatasetValue, unwrap_value
 
 if TYPE_CHECKING:
     from penstock._typing import Data
@@ -87,7 +87,7 @@ def _remote_value(value: Any) -> Remote | None:
 def _fetch(value: Any) -> None:
     """Bring an output that is on another cluster, or belongs to another client, to this process."""
     if getattr(getattr(value, "dataset", None), "deferred", None) is not None:
-        unwrapped(value)
+        unwrap_value(value)
 
 
 # On the cluster already
@@ -99,7 +99,7 @@ def _wrap_on_cluster(client: Client, inputs: Mapping[str, _OnCluster]) -> list[F
 
 
 def _in_dataset(data: Data, copy_mode: str | None) -> DatasetValue:
-    return DatasetValue(MemoryDataset(unwrapped(data), copy_mode))
+    return DatasetValue(MemoryDataset(unwrap_value(data), copy_mode))
 
 
 # From the driver

@@ -141,9 +141,9 @@ def _work_to_repeat(work: Work) -> Work | None:
     """What to do again if the worker dies on which the work was done; None if all its results are stored."""
     if isinstance(work, Save | Confirm):
         return None
-    if not isinstance(work, Call) or any(each.is_saved_apart for each in work.bindings.outputs):
+    if not isinstance(work, Call) or any(each.has_save_task for each in work.bindings.outputs):
         return work
-    if not any(each.stays for each in work.bindings.outputs):
+    if not any(each.stays_in_graph for each in work.bindings.outputs):
         return None
     saves_inside = work.confirms is not None or any(each.catalog for each in work.bindings.outputs)
     return _without_saves(work) if saves_inside else work
