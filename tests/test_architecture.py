@@ -336,7 +336,7 @@ PLANTS = {
     ),
     "an import by text": Plant(
         imports_that_do_not_point_down,
-        "hooks.py",
+        "hooks/specs.py",
         "importlib.import_module('penstock.runner')",
         "imports penstock.runner",
     ),
@@ -388,7 +388,7 @@ PLANTS = {
     ),
     "Kedro outside of its door": Plant(
         imports_away_from_home,
-        "hooks.py",
+        "hooks/specs.py",
         "from kedro.framework.hooks import hook_impl",
         "imports kedro.framework.hooks",
     ),
@@ -398,7 +398,7 @@ PLANTS = {
         "from dask.core import toposort",
         "imports dask.core",
     ),
-    "a long file": Plant(files_too_long, "hooks.py", "\n" * MOST_LINES, "lines"),
+    "a long file": Plant(files_too_long, "hooks/specs.py", "\n" * MOST_LINES, "lines"),
     "a listed name that is not there": Plant(
         untrue_lists_of_names, "_pickling.py", '__all__ = ["absent", "why_not_sendable"]', "lists absent"
     ),

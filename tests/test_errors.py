@@ -1,4 +1,4 @@
-"""Every error arrives whole from another process, says something, and is what the tree in `errors.py` says it is."""
+"""Every error can be pickled, names its culprit, and has the base classes that the tree in `errors.py` shows."""
 
 from __future__ import annotations
 
@@ -87,15 +87,15 @@ def name(thing):
 
 
 def test_every_error_has_an_example():
-    """What follows is only as good as this list: a new error belongs into it."""
+    """The tests below use this list: add each new error to it."""
     assert [name(example) for example in sorted(EXAMPLES, key=name)] == sorted(map(name, CLASSES))
 
 
 @pytest.mark.parametrize("through", [pickle, cloudpickle], ids=lambda module: module.__name__)
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("error", EXAMPLES, ids=name)
-def test_an_error_arrives_whole_from_another_process(error, through, protocol):
-    """Its type, its arguments, its text, its attributes, and the notes that were added on the way."""
+def test_a_pickled_error_keeps_all_its_parts(error, through, protocol):
+    """Its type, arguments, text and attributes, and the notes that were added later."""
     sent = copy.copy(error)
     sent.__notes__ = ["Raised in node turbine"]
 
@@ -116,8 +116,8 @@ WITH_PARTS = [example for example in EXAMPLES if "__init__" in vars(type(example
 
 
 @pytest.mark.parametrize("error", WITH_PARTS, ids=name)
-def test_an_error_keeps_what_it_was_made_of(error):
-    """Under the names of its parameters, and in the exception's arguments, of which a pickle makes it again."""
+def test_an_error_keeps_its_arguments(error):
+    """As attributes with the names of its parameters, and in `args`, from which unpickling makes it again."""
     parameters = list(inspect.signature(type(error)).parameters)
 
     assert len(error.args) == len(parameters)
@@ -125,8 +125,8 @@ def test_an_error_keeps_what_it_was_made_of(error):
 
 
 @pytest.mark.parametrize("error", CLASSES, ids=name)
-def test_an_error_is_what_the_tree_says(error):
-    """Whoever catches a `ValueError` today still catches it tomorrow."""
+def test_an_error_has_the_base_classes_of_the_tree(error):
+    """A user's `except ValueError` keeps working."""
     bases = tree()[name(error)]
 
     if error is not PenstockError:
@@ -139,6 +139,6 @@ def test_the_tree_has_every_error_and_no_other():
 
 
 @pytest.mark.parametrize("error", CLASSES, ids=name)
-def test_an_error_says_what_it_is_about(error):
+def test_an_error_has_a_docstring_and_a_name_of_its_own(error):
     assert inspect.getdoc(error)
     assert not hasattr(builtins, name(error))

@@ -1,4 +1,4 @@
-"""Hooks: which a manager knows, what a run calls, and what travels."""
+"""Hooks: which ones a manager knows, what a run calls, and what is pickled."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from types import SimpleNamespace
 import cloudpickle
 import pytest
 
-from penstock.hooks import NO_HOOKS, PROJECT, WORKER_HOOKS, Hooks, create_hook_manager, hook_impl, register
+from penstock.hooks import Hooks, create_hook_manager, hook_impl
+from penstock.hooks.calls import NO_HOOKS, WORKER_HOOKS
+from penstock.hooks.manager import register
+from penstock.hooks.specs import PROJECT
 
 pytestmark = pytest.mark.smoke
 
@@ -37,7 +40,7 @@ ABOUT = {"node": "n", "catalog": None, "inputs": {"a": 1}, "is_async": False, "r
 
 
 def test_the_project_is_kedros():
-    """The mark on a method names it: plugins written for Kedro are found under no other name."""
+    """pluggy finds plugins that were written for Kedro only under this name."""
     assert PROJECT == "kedro"
     assert hasattr(BeforeNode.before_node_run, "kedro_impl")
 
@@ -57,7 +60,7 @@ def test_a_manager_knows_the_hooks_of_nodes_datasets_and_pipelines():
     assert len(WORKER_HOOKS) == 7
 
 
-def test_an_implementation_may_take_a_part_of_the_arguments():
+def test_an_implementation_can_take_a_subset_of_the_arguments():
     (answer,) = create_hook_manager([BeforeNode()]).hook.before_node_run(**ABOUT)
 
     assert answer == {"by": ("plugin", "n", {"a": 1})}
@@ -80,7 +83,9 @@ def test_a_class_is_refused():
 
 
 def test_a_plugin_alone_is_refused():
-    with pytest.raises(TypeError, match=r"several plugins, not one: write \[BeforeNode\(\.\.\.\)\]"):
+    with pytest.raises(
+        TypeError, match=r"a list of plugins, not a BeforeNode: write \[BeforeNode\(\.\.\.\)\]"
+    ):
         create_hook_manager(BeforeNode())
 
 
@@ -98,7 +103,7 @@ class Misspelt:
 
 
 def test_what_looks_like_a_hook_and_never_fires_is_logged_once(caplog):
-    """Hooks that only Kedro's command line has are none of our business."""
+    """A hook of Kedro's command line is not reported."""
     manager = create_hook_manager([Misspelt()])
     pickle.loads(cloudpickle.dumps(Hooks(manager)))
 
@@ -125,7 +130,7 @@ def test_an_argument_that_no_hook_has_is_refused():
     [None, create_hook_manager(), create_hook_manager([WithLock()])],
     ids=["no manager", "no plugins", "other plugins"],
 )
-def test_hooks_that_nobody_implements_cost_nothing(manager):
+def test_hooks_without_an_implementation_are_none(manager):
     hooks = Hooks(manager)
 
     assert not hooks
@@ -154,8 +159,8 @@ def test_a_wrapper_counts_as_an_implementation():
     assert (hooks.for_nodes, hooks.for_datasets) == (False, True)
 
 
-def test_any_object_whose_hook_answers_will_do():
-    """Kedro hands over a manager of its own where there are no plugins."""
+def test_any_object_with_callable_hooks_is_a_manager():
+    """Kedro passes its own manager when there are no plugins."""
     calls = []
     manager = SimpleNamespace(hook=SimpleNamespace(before_node_run=lambda **about: calls.append(about)))
 
@@ -166,11 +171,11 @@ def test_any_object_whose_hook_answers_will_do():
     assert hooks.plugins() == {}
 
 
-# What travels
+# What is pickled
 
 
 @pytest.mark.parametrize("dumps", [pickle.dumps, cloudpickle.dumps], ids=["pickle", "cloudpickle"])
-def test_plugins_travel_in_their_order(dumps):
+def test_a_pickle_keeps_the_order_of_plugins(dumps):
     hooks = Hooks(create_hook_manager([BeforeNode("first"), BeforeNode("second")]))
 
     arrived = pickle.loads(dumps(hooks))
@@ -178,8 +183,8 @@ def test_plugins_travel_in_their_order(dumps):
     assert [answer["by"][0] for answer in arrived.before_node_run(**ABOUT)] == ["second", "first"]
 
 
-def test_only_plugins_with_hooks_of_nodes_or_datasets_travel():
-    """A lock or a connection of any other plugin does not stand in the way."""
+def test_a_pickle_has_only_plugins_with_hooks_of_nodes_or_datasets():
+    """Other plugins may hold locks and connections, which cannot be pickled."""
     hooks = Hooks(create_hook_manager([WithLock(), BeforeNode()]))
 
     arrived = cloudpickle.loads(cloudpickle.dumps(hooks))
@@ -188,7 +193,7 @@ def test_only_plugins_with_hooks_of_nodes_or_datasets_travel():
     assert len(arrived.plugins()) == 1
 
 
-def test_a_plugin_that_was_unregistered_or_blocked_stays_at_home():
+def test_a_plugin_that_was_unregistered_or_blocked_is_not_pickled():
     manager = create_hook_manager([BeforeNode("first")])
     gone = BeforeNode("gone")
     manager.register(gone)
@@ -198,6 +203,6 @@ def test_a_plugin_that_was_unregistered_or_blocked_stays_at_home():
     assert [plugin.name for plugin in Hooks(manager).plugins().values()] == ["first"]
 
 
-def test_no_hooks_travel_light():
+def test_a_pickle_without_hooks_is_small():
     assert not pickle.loads(pickle.dumps(NO_HOOKS))
     assert len(pickle.dumps(NO_HOOKS)) < 100

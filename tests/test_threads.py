@@ -1,4 +1,4 @@
-"""A thread that does something as long as a block of code takes, and no longer."""
+"""A background thread runs for the length of a block of code, and no longer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from penstock._threads import background_thread
 pytestmark = pytest.mark.smoke
 
 
-def test_it_ends_with_the_block():
+def test_the_thread_ends_with_the_block():
     begun, over, ended = threading.Event(), threading.Event(), []
 
     def wait():
@@ -25,7 +25,7 @@ def test_it_ends_with_the_block():
     assert ended == ["penstock-test"]
 
 
-def test_it_ends_although_its_start_is_interrupted(monkeypatch):
+def test_the_thread_ends_if_its_start_is_interrupted(monkeypatch):
     over = threading.Event()
     start, threads = threading.Thread.start, []
 
@@ -42,7 +42,7 @@ def test_it_ends_although_its_start_is_interrupted(monkeypatch):
     assert not threads[0].is_alive()
 
 
-def test_one_that_was_never_started_is_not_waited_for(monkeypatch):
+def test_a_thread_that_was_never_started_is_not_joined(monkeypatch):
     def interrupted(_):
         raise KeyboardInterrupt
 

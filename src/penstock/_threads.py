@@ -1,4 +1,4 @@
-"""A thread that does something as long as a block of code takes."""
+"""A thread that runs for the length of a block of code, and a thread pool that keeps context variables."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ def background_thread(
     name: str,
     stop: Callable[[], Any],
     *,
-    waits: Callable[[], bool] = lambda: True,
+    should_join: Callable[[], bool] = lambda: True,
 ) -> Iterator[None]:
-    """While this is open, the function runs in a thread of its own, in the context of whoever opens this.
+    """Run the function in a thread of its own while the block runs.
 
-    In a notebook, what it prints so appears below the cell that runs.
+    The thread has a copy of the caller's context variables. In a notebook, its prints appear below the running cell.
 
     Args:
-        function: Returns soon after `stop` was called.
-        name: Of the thread.
-        stop: Called when this is left.
-        waits: Whether to wait for the thread then.
+        function: Runs in the thread; it has to return soon after the call of `stop`.
+        name: The name of the thread.
+        stop: Called at the end of the block.
+        should_join: Called after `stop`: whether to wait until the thread has ended.
     """
     thread = threading.Thread(target=copy_context().run, args=(function,), name=name, daemon=True)
     try:
-        # In here, since Ctrl-C may come while it starts.
+        # Inside the `try`, since Ctrl-C can come while the thread starts.
         thread.start()
         yield
     finally:
         stop()
-        # One whose start was interrupted cannot be joined.
+        # A thread whose start was interrupted cannot be joined.
         with contextlib.suppress(RuntimeError):
-            thread.join(None if waits() else 0)
+            thread.join(None if should_join() else 0)
 
 
 class ContextPool(ThreadPoolExecutor):
-    """Threads that see the context variables of whoever submits, as Dask's own do."""
+    """A thread pool whose tasks see the context variables of the thread that submits them, as in Dask's own pools."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run the function in a copy of this thread's context."""

@@ -1,4 +1,4 @@
-"""What users bring, as structural types: nobody has to inherit from us."""
+"""Structural types of the objects that users pass: they do not have to inherit from classes of Penstock."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 Data: TypeAlias = Any
-"""A user's data: a value that Penstock moves, saves and loads and never looks into."""
+"""A user's data: a value of any type. Penstock moves, saves and loads it, and does not inspect it."""
 
 
 @runtime_checkable
 class DatasetLike(Protocol):
-    """Whatever can be loaded and saved; it may also have `confirm()`, `_EPHEMERAL` and `_SINGLE_PROCESS`."""
+    """A dataset, ours or any other class. It can also have `confirm()`, `_EPHEMERAL` and `_SINGLE_PROCESS`."""
 
     def load(self) -> Data: ...
     def save(self, data: Data) -> None: ...
@@ -20,7 +20,7 @@ class DatasetLike(Protocol):
 
 
 class CatalogLike(Protocol):
-    """A mapping of dataset names to datasets that loads and saves by name: ours or Kedro's."""
+    """A catalog, ours or Kedro's: a mapping of names to datasets that loads and saves by name."""
 
     def __contains__(self, name: str) -> bool: ...
     def __getitem__(self, name: str) -> DatasetLike: ...
@@ -34,7 +34,7 @@ class CatalogLike(Protocol):
 
 
 class NodeLike(Protocol):
-    """One function with the names of the datasets that it takes and gives: ours or Kedro's."""
+    """A node, ours or Kedro's: one function with the names of its input and output datasets."""
 
     @property
     def name(self) -> str: ...
@@ -54,7 +54,7 @@ class NodeLike(Protocol):
 
 
 class PipelineLike(Protocol):
-    """Nodes in an order in which they can run, and what can be asked of them: ours or Kedro's."""
+    """A pipeline, ours or Kedro's: nodes in an order in which they can run, and methods that select some of them."""
 
     @property
     def nodes(self) -> list[Any]: ...

@@ -1,60 +1,68 @@
 """Every error that Penstock raises.
 
     PenstockError
-    |-- PipelineError                 a renaming that does not fit the pipeline
+    |-- PipelineError                 names to map that are not in the pipeline
     |   |-- CircularDependencyError   nodes that wait for each other
     |   |-- OutputNotUniqueError      a dataset that two nodes produce
     |   `-- ConfirmNotUniqueError     a dataset that two nodes confirm
-    |-- InvalidNodeError              ValueError: a node that cannot be
+    |-- InvalidNodeError              ValueError: arguments that do not make a node
     |-- SignatureError                TypeError: inputs that the node's function does not take
     |-- InvalidPipelineError          ValueError: nodes that do not make a pipeline
     |-- SelectionError                ValueError: names, tags or namespaces that the pipeline does not have
-    |-- NodeDataError                 ValueError: a node was given, or gave, other data than it declares
-    |-- DatasetError                  a dataset that cannot be loaded, saved, asked or released
+    |-- NodeDataError                 ValueError: data that does not match the inputs or outputs of a node
+    |-- DatasetError                  a dataset that cannot be loaded, saved, checked or released
     |   |-- DatasetNotFoundError      a name that the catalog does not have
-    |   `-- DatasetAlreadyExistsError a name that the catalog has already
+    |   `-- DatasetAlreadyExistsError a name that the catalog already has
     |-- MissingInputError             ValueError: free inputs that the catalog does not have
-    |-- CannotSendError               AttributeError: what cannot leave this process
-    |-- RunnerError                   ValueError: a runner argument that makes no sense
-    |-- ClusterError                  RuntimeError: no cluster to run on
-    |   |-- NoWorkersError            nobody there to run a task, and nobody coming
+    |-- CannotSendError               AttributeError: objects that cannot be sent to another process
+    |-- RunnerError                   ValueError: a runner argument that is not valid
+    |-- ClusterError                  RuntimeError: a cluster that is missing or cannot be used
+    |   |-- NoWorkersError            no worker that could run a task, and none that will start
     |   `-- UnfitWorkersError         workers, or a scheduler, that cannot run this pipeline
-    `-- NodeError                     RuntimeError: a node's failure that cannot be shown as it was raised
+    `-- NodeError                     RuntimeError: a node's failure whose own exception cannot be raised here
 
-Every error arrives whole from another process: its arguments go to `Exception`, its text is made when asked for.
+All errors can be pickled, and imported from `penstock`. The examples print their texts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(map(repr, names))
 
 
-def _told(problem: str, culprits: Iterable[str], advice: str) -> str:
+def _problem_text(problem: str, culprits: Iterable[str], advice: str) -> str:
     named = f": {_listed(culprits)}" if culprits else ""
     return f"{problem}{named}. {advice}" if advice else f"{problem}{named}"
 
 
-def _claimed(verb: str, nodes_by_dataset: dict[str, list[str]], advice: str) -> str:
+def _conflict_text(verb: str, nodes_by_dataset: dict[str, list[str]], advice: str) -> str:
     claims = "".join(f"\n  {name!r} by {_listed(nodes)}" for name, nodes in nodes_by_dataset.items())
     return f"{sorted(nodes_by_dataset)} {verb} more than once:{claims}\n{advice}"
 
 
 class PenstockError(Exception):
-    """The base of all errors of Penstock."""
+    """The base of all errors of Penstock.
+
+    Example:
+        >>> issubclass(DatasetNotFoundError, PenstockError)
+        True
+    """
 
 
 class PipelineError(PenstockError):
-    """A renaming that does not fit the pipeline; also the base of what makes nodes no pipeline.
+    """Names to map that are not in the pipeline; also the base of errors about the links between nodes.
 
     Args:
-        problem: What is wrong with the names.
-        names: The names it is about.
+        problem: What is wrong.
+        names: The names with the problem.
         advice: What to do next.
+
+    Example:
+        >>> print(PipelineError("the pipeline has no datasets with these names", ["modle"], "Did you mean model?"))
+        the pipeline has no datasets with these names: 'modle'. Did you mean model?
     """
 
     def __init__(self, problem: str, names: Iterable[str] = (), advice: str = "") -> None:
@@ -62,14 +70,18 @@ class PipelineError(PenstockError):
         self.problem, self.names, self.advice = problem, names, advice
 
     def __str__(self) -> str:
-        return _told(self.problem, self.names, self.advice)
+        return _problem_text(self.problem, self.names, self.advice)
 
 
 class CircularDependencyError(PipelineError):
     """Nodes that wait for each other.
 
     Args:
-        path: The names of the nodes of one cycle, each one feeding the next; the last is the first again.
+        path: The names of the nodes of one cycle, each one before its child; the first is repeated at the end.
+
+    Example:
+        >>> print(CircularDependencyError(["a", "b", "a"]))
+        circular dependency among 2 node(s): a -> b -> a. Rename a dataset on this path, or split a node
     """
 
     def __init__(self, path: list[str]) -> None:
@@ -77,10 +89,8 @@ class CircularDependencyError(PipelineError):
         self.path = path
 
     def __str__(self) -> str:
-        return (
-            f"circular dependency among {len(self.path) - 1} node(s): {' -> '.join(self.path)}. "
-            "Each one waits for an output of the one before it: rename a dataset on this path, or split a node"
-        )
+        nodes = f"{len(self.path) - 1} node(s): {' -> '.join(self.path)}"
+        return f"circular dependency among {nodes}. Rename a dataset on this path, or split a node"
 
 
 class OutputNotUniqueError(PipelineError):
@@ -88,6 +98,12 @@ class OutputNotUniqueError(PipelineError):
 
     Args:
         producers: For each such dataset, without its `@format`, the names of its nodes.
+
+    Example:
+        >>> print(OutputNotUniqueError({"model": ["fit", "refit"]}))
+        ['model'] produced more than once:
+          'model' by 'fit', 'refit'
+        Give each output its own name
     """
 
     def __init__(self, producers: dict[str, list[str]]) -> None:
@@ -95,7 +111,7 @@ class OutputNotUniqueError(PipelineError):
         self.producers = producers
 
     def __str__(self) -> str:
-        return _claimed("produced", self.producers, "Give each output a name of its own")
+        return _conflict_text("produced", self.producers, "Give each output its own name")
 
 
 class ConfirmNotUniqueError(PipelineError):
@@ -103,6 +119,10 @@ class ConfirmNotUniqueError(PipelineError):
 
     Args:
         confirmers: For each such dataset, without its `@format`, the names of its nodes.
+
+    Example:
+        >>> ConfirmNotUniqueError({"batch": ["fit", "refit"]}).confirmers
+        {'batch': ['fit', 'refit']}
     """
 
     def __init__(self, confirmers: dict[str, list[str]]) -> None:
@@ -110,17 +130,21 @@ class ConfirmNotUniqueError(PipelineError):
         self.confirmers = confirmers
 
     def __str__(self) -> str:
-        return _claimed("confirmed", self.confirmers, "Let the last of them confirm it")
+        return _conflict_text("confirmed", self.confirmers, "Confirm it in the last of these nodes only")
 
 
 class InvalidNodeError(PenstockError, ValueError):
-    """A node that cannot be: its function, inputs, outputs, name or tags are not what a node takes.
+    """Arguments that do not make a node: its function, inputs, outputs, name or tags.
 
     Args:
-        node: The node as text, as far as it is known.
+        node: The node's given name and its function.
         problem: What is wrong.
-        culprits: The names, types or values it is about.
+        culprits: The names or types with the problem.
         advice: What to do next.
+
+    Example:
+        >>> print(InvalidNodeError("of the function 'len'", "not a valid tag", ["a b"], "Use only letters"))
+        node of the function 'len': not a valid tag: 'a b'. Use only letters
     """
 
     def __init__(self, node: str, problem: str, culprits: Iterable[str], advice: str) -> None:
@@ -128,7 +152,7 @@ class InvalidNodeError(PenstockError, ValueError):
         self.node, self.problem, self.culprits, self.advice = node, problem, culprits, advice
 
     def __str__(self) -> str:
-        return f"node {self.node}: {_told(self.problem, self.culprits, self.advice)}"
+        return f"node {self.node}: {_problem_text(self.problem, self.culprits, self.advice)}"
 
 
 class SignatureError(PenstockError, TypeError):
@@ -137,18 +161,20 @@ class SignatureError(PenstockError, TypeError):
     Args:
         function: The function's name.
         parameters: The names of its parameters.
-        inputs: The inputs that the node was given: a list of datasets, or a mapping of parameters to them.
+        inputs: The inputs of the node: a list of datasets, or a mapping of parameters to datasets.
+
+    Example:
+        >>> print(SignatureError("clean", ["table"], ["raw", "rate"]))
+        the function 'clean' takes ['table'], but the node has the inputs ['raw', 'rate']. List one dataset for each parameter, or map parameter names to datasets
     """
 
-    def __init__(self, function: str, parameters: list[str], inputs: Any) -> None:
+    def __init__(self, function: str, parameters: list[str], inputs: object) -> None:
         super().__init__(function, parameters, inputs)
         self.function, self.parameters, self.inputs = function, parameters, inputs
 
     def __str__(self) -> str:
-        return (
-            f"the function {self.function!r} takes {self.parameters}, and the node gives it {self.inputs}. "
-            "List one dataset for each parameter, or map parameter names to datasets"
-        )
+        problem = f"the function {self.function!r} takes {self.parameters}, but the node has the inputs {self.inputs}"
+        return f"{problem}. List one dataset for each parameter, or map parameter names to datasets"
 
 
 class InvalidPipelineError(PenstockError, ValueError):
@@ -156,8 +182,12 @@ class InvalidPipelineError(PenstockError, ValueError):
 
     Args:
         problem: What is wrong.
-        culprits: The names it is about.
+        culprits: The names with the problem.
         advice: What to do next.
+
+    Example:
+        >>> print(InvalidPipelineError("node names must be unique, these appear more than once", ["fit"], "Rename one"))
+        node names must be unique, these appear more than once: 'fit'. Rename one
     """
 
     def __init__(self, problem: str, culprits: Iterable[str], advice: str) -> None:
@@ -165,16 +195,20 @@ class InvalidPipelineError(PenstockError, ValueError):
         self.problem, self.culprits, self.advice = problem, culprits, advice
 
     def __str__(self) -> str:
-        return _told(self.problem, self.culprits, self.advice)
+        return _problem_text(self.problem, self.culprits, self.advice)
 
 
 class SelectionError(PenstockError, ValueError):
     """Names, tags or namespaces that the pipeline does not have.
 
     Args:
-        problem: What was looked for.
-        names: The names that are missing, sorted.
-        close: Names that the pipeline has, and that may be meant.
+        problem: What is missing.
+        names: The missing names, sorted.
+        close: Similar names that the pipeline has.
+
+    Example:
+        >>> print(SelectionError("the pipeline has no nodes with these names", ["fit"], ["north.fit"]))
+        the pipeline has no nodes with these names: 'fit'. Did you mean 'north.fit'?
     """
 
     def __init__(self, problem: str, names: list[str], close: Iterable[str] = ()) -> None:
@@ -182,18 +216,22 @@ class SelectionError(PenstockError, ValueError):
         self.problem, self.names, self.close = problem, names, close
 
     def __str__(self) -> str:
-        meant = f"did you mean {_listed(self.close)}?" if self.close else ""
-        return _told(self.problem, self.names, meant or "`describe()` and `datasets()` list what there is")
+        advice = f"Did you mean {_listed(self.close)}?" if self.close else "See `describe()` and `datasets()`"
+        return _problem_text(self.problem, self.names, advice)
 
 
 class NodeDataError(PenstockError, ValueError):
-    """A node was given, or gave, other data than it declares.
+    """Data that does not match the inputs or outputs of a node.
 
     Args:
         node: The node as text.
-        problem: What does not fit.
-        expected: What the node declares.
-        given: What it got.
+        problem: What does not match.
+        expected: What the node needs, or has to return.
+        given: What it got, or returned.
+
+    Example:
+        >>> print(NodeDataError("split", "the function returned the wrong number of outputs", "2", "3"))
+        node split: the function returned the wrong number of outputs: expected 2, got 3
     """
 
     def __init__(self, node: str, problem: str, expected: str, given: str) -> None:
@@ -205,22 +243,43 @@ class NodeDataError(PenstockError, ValueError):
 
 
 class DatasetError(PenstockError):
-    """A dataset that cannot be loaded, saved, asked or released; the cause, if any, is in `__cause__`."""
+    """A dataset that cannot be loaded, saved, checked or released; the original error is in `__cause__`.
+
+    Example:
+        >>> print(DatasetError("Cannot load model.pickle: EOFError: Ran out of input"))
+        Cannot load model.pickle: EOFError: Ran out of input
+    """
 
 
 class DatasetNotFoundError(DatasetError):
-    """A name that the catalog does not have."""
+    """A name that the catalog does not have.
+
+    Example:
+        >>> print(DatasetNotFoundError("The catalog has no dataset 'modle'; did you mean model?"))
+        The catalog has no dataset 'modle'; did you mean model?
+    """
 
 
 class DatasetAlreadyExistsError(DatasetError):
-    """A name that the catalog has already."""
+    """A name that the catalog already has.
+
+    Example:
+        >>> print(DatasetAlreadyExistsError("The catalog already has a dataset 'model'"))
+        The catalog already has a dataset 'model'
+    """
 
 
 class CannotSendError(PenstockError, AttributeError):
-    """What cannot leave this process.
+    """Objects that cannot be sent to another process.
 
     Args:
-        reason_by_name: Why, for each dataset, node or plugin.
+        reason_by_name: The reason for each dataset, node or plugin.
+
+    Example:
+        >>> print(CannotSendError({"model": "cannot pickle '_thread.lock' object"}))
+        These cannot be sent to another process:
+          model: cannot pickle '_thread.lock' object
+        Make them picklable, or run in this process: SequentialRunner or ThreadRunner
     """
 
     def __init__(self, reason_by_name: dict[str, str]) -> None:
@@ -229,10 +288,8 @@ class CannotSendError(PenstockError, AttributeError):
 
     def __str__(self) -> str:
         reasons = "".join(f"\n  {name}: {self.reason_by_name[name]}" for name in sorted(self.reason_by_name))
-        return (
-            f"These cannot be sent to another process:{reasons}\n"
-            "Make them picklable, or run in this process: SequentialRunner or ThreadRunner"
-        )
+        advice = "Make them picklable, or run in this process: SequentialRunner or ThreadRunner"
+        return f"These cannot be sent to another process:{reasons}\n{advice}"
 
 
 class MissingInputError(PenstockError, ValueError):
@@ -241,7 +298,12 @@ class MissingInputError(PenstockError, ValueError):
     Args:
         names: The free inputs without a dataset.
         catalog: The name of the catalog's class.
-        close: For a missing name, those names of the catalog that look like it.
+        close: For a missing name, similar names of the catalog.
+
+    Example:
+        >>> print(MissingInputError({"modle"}, "DataCatalog", {"modle": ["model"]}))
+        Pipeline input(s) {'modle'} not found in the DataCatalog: add a dataset for each, or select the nodes that do not need them
+          modle: did you mean model?
     """
 
     def __init__(self, names: set[str], catalog: str, close: dict[str, list[str]] | None = None) -> None:
@@ -249,21 +311,22 @@ class MissingInputError(PenstockError, ValueError):
         self.names, self.catalog, self.close = names, catalog, close or {}
 
     def __str__(self) -> str:
-        meant = "".join(
-            f"\n  {name}: did you mean {', '.join(self.close[name])}?" for name in sorted(self.close)
-        )
-        return (
-            f"Pipeline input(s) {{{', '.join(map(repr, sorted(self.names)))}}} not found in the {self.catalog}: "
-            f"add a dataset for each, or select the nodes that do not need them{meant}"
-        )
+        problem = f"Pipeline input(s) {{{_listed(sorted(self.names))}}} not found in the {self.catalog}"
+        hints = [f"\n  {name}: did you mean {', '.join(self.close[name])}?" for name in sorted(self.close)]
+        advice = "add a dataset for each, or select the nodes that do not need them"
+        return f"{problem}: {advice}{''.join(hints)}"
 
 
 class NodeError(PenstockError, RuntimeError):
-    """A failure that cannot be shown as it was raised: its exception does not pickle, or its worker is gone.
+    """A failure whose own exception cannot be raised here: it cannot be pickled, or its worker is gone.
 
     Args:
-        task: What failed, in words: "node train", "load of companies".
-        text: What is known of it; the worker's traceback if there is one.
+        task: The part of the run that failed: "node train", "load of companies".
+        text: The error as text, with the worker's traceback if there is one.
+
+    Example:
+        >>> print(NodeError("node train", "its worker is gone"))
+        node train failed: its worker is gone
     """
 
     def __init__(self, task: str, text: str) -> None:
@@ -275,35 +338,56 @@ class NodeError(PenstockError, RuntimeError):
 
 
 class RunnerError(PenstockError, ValueError):
-    """A runner argument that makes no sense."""
+    """A runner argument that is not valid.
+
+    Example:
+        >>> print(RunnerError("max_workers must be at least 1, not 0"))
+        max_workers must be at least 1, not 0
+    """
 
 
 class ClusterError(PenstockError, RuntimeError):
-    """No cluster to run on."""
+    """A cluster that is missing or cannot be used.
+
+    Example:
+        >>> print(ClusterError("No scheduler answers at tcp://10.0.0.1:8786"))
+        No scheduler answers at tcp://10.0.0.1:8786
+    """
 
 
 class NoWorkersError(ClusterError):
-    """Nobody is there to run a task, and nobody comes.
+    """There is no worker that could run a task, and none will start.
 
     Args:
-        problem: What was waited for, and how long.
-        said: What the queue says of each job, if the workers are jobs.
+        problem: What the run waited for, and how long.
+        job_states: The queue's report on each job, if the workers are jobs.
+
+    Example:
+        >>> print(NoWorkersError("No worker has started within 60 s", ["job 12: PENDING (Priority)"]))
+        No worker has started within 60 s
+          job 12: PENDING (Priority)
     """
 
-    def __init__(self, problem: str, said: Iterable[str] = ()) -> None:
-        super().__init__(problem, said)
-        self.problem, self.said = problem, said
+    def __init__(self, problem: str, job_states: Iterable[str] = ()) -> None:
+        super().__init__(problem, job_states)
+        self.problem, self.job_states = problem, job_states
 
     def __str__(self) -> str:
-        return "".join([self.problem, *(f"\n  {each}" for each in self.said)])
+        return "".join([self.problem, *(f"\n  {state}" for state in self.job_states)])
 
 
 class UnfitWorkersError(ClusterError):
     """Workers, or a scheduler, that cannot run this pipeline.
 
     Args:
-        problems: One for each culprit.
+        problems: One sentence for each worker, or for the scheduler.
         advice: What to do next.
+
+    Example:
+        >>> print(UnfitWorkersError(["worker w1 has Python 3.9"], "Start it with Python 3.12"))
+        The cluster cannot run this pipeline:
+          worker w1 has Python 3.9
+        Start it with Python 3.12
     """
 
     def __init__(self, problems: Iterable[str], advice: str) -> None:
@@ -312,4 +396,4 @@ class UnfitWorkersError(ClusterError):
 
     def __str__(self) -> str:
         problems = "".join(f"\n  {problem}" for problem in self.problems)
-        return f"The cluster does not fit the pipeline:{problems}\n{self.advice}"
+        return f"The cluster cannot run this pipeline:{problems}\n{self.advice}"

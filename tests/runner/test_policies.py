@@ -247,7 +247,7 @@ def test_two_tags_that_agree_are_fine():
 def test_a_policy_for_nobody_is_refused_before_anything_runs(diary):
     runner = SequentialRunner(policies={"flakey": NodePolicy(retries=1)})
 
-    with pytest.raises(SelectionError, match=r"'flakey'.*did you mean 'flaky'"):
+    with pytest.raises(SelectionError, match=r"'flakey'.*Did you mean 'flaky'"):
         runner.run(flaky_pipeline(diary), DataCatalog({"rows": [1]}))
 
     assert diary.notes() == []

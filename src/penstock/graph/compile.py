@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.graph.builder import GraphBuilder
 from penstock.graph.datasets import DatasetIndex, Place, check_inputs
 from penstock.graph.plan import Plan
-from penstock.hooks import NO_HOOKS, Hooks
+from penstock.hooks.calls import NO_HOOKS, Hooks
 from penstock.io.kedro_objects import is_plain_memory
 from penstock.io.memory import MemoryDataset
 from penstock.tasks.backend import Backend, Context, LocalBackend

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from penstock._pickling import reduce_dataclass
-from penstock.hooks import NO_HOOKS, Hooks
+from penstock.hooks.calls import NO_HOOKS, Hooks
 from penstock.io.kedro_objects import release_file_cache
 from penstock.logs.current_node import CURRENT_NODE, CurrentNode
 from penstock.tasks.backend import Context, Event

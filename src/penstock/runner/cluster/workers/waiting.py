@@ -195,7 +195,9 @@ def watched(session: ClusterSession, seconds: float, keys: Sequence[str]) -> Ite
     watch = Watch(session, seconds, keys)
     client = session.client
     # Whoever asks a scheduler that is gone gets no answer for half a minute, and then does nothing.
-    with background_thread(watch.run, "penstock-watch", watch.stop, waits=lambda: client.status == "running"):
+    with background_thread(
+        watch.run, "penstock-watch", watch.stop, should_join=lambda: client.status == "running"
+    ):
         try:
             yield
         except Exception as error:

@@ -1,0 +1,204 @@
+"""Every public name says what its caller gets, what it takes and what it raises, and shows it in an example that runs."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import re
+import textwrap
+from functools import cached_property
+
+import pytest
+
+import penstock
+
+IMPORTED_IN_EXAMPLES = ("pandas", "pyarrow")
+"""Optional packages: where they are not installed, the examples that import them are skipped."""
+
+NOT_YET = {
+    "AbstractRunner",
+    "DaskRunner",
+    "NodePolicy",
+    "NodeRecord",
+    "ParallelRunner",
+    "Plan",
+    "RunResult",
+    "SequentialRunner",
+    "Task",
+    "ThreadRunner",
+    "compile_pipeline",
+    "run",
+    "select_runner",
+}
+
+
+def modules():
+    """All modules of the library; those of the Kedro plugin where Kedro is installed."""
+    names = [
+        name for _, name, _ in pkgutil.walk_packages(penstock.__path__, "penstock.", onerror=lambda _: None)
+    ]
+    has_kedro = importlib.util.find_spec("kedro") is not None
+    return [penstock] + [
+        importlib.import_module(name) for name in names if has_kedro or not name.startswith("penstock.kedro")
+    ]
+
+
+def examples():
+    """The examples of each docstring that has some."""
+    finder = doctest.DocTestFinder()
+    return [test for module in modules() for test in finder.find(module) if test.examples]
+
+
+@pytest.mark.parametrize("example", examples(), ids=lambda example: example.name)
+def test_an_example_gives_what_its_docstring_shows(example, tmp_path, monkeypatch):
+    source = "".join(step.source for step in example.examples)
+    for package in IMPORTED_IN_EXAMPLES:
+        if package in source:
+            pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    printed = []
+
+    result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example, out=printed.append)
+
+    assert result.failed == 0, "".join(printed)
+
+
+# What a docstring has to say.
+
+
+def public_objects():
+    """The public functions and classes with their public methods and properties, by name."""
+    found = {}
+    for name in penstock.__all__:
+        thing = getattr(penstock, name)
+        if name in NOT_YET or not (inspect.isclass(thing) or inspect.isfunction(thing)):
+            continue
+        found[name] = (thing, None)
+        if inspect.isclass(thing):
+            found |= {f"{name}.{member}": (value, thing) for member, value in public_members(thing)}
+    return found
+
+
+def public_members(cls):
+    """The methods and properties that a class of ours defines itself or inherits from another one."""
+    members = {}
+    for base in reversed(cls.__mro__):
+        if base.__module__.startswith("penstock"):
+            members |= {name: value for name, value in vars(base).items() if not name.startswith("_")}
+    return [(name, value) for name, value in members.items() if is_documented_kind(value)]
+
+
+def is_documented_kind(value):
+    return inspect.isfunction(value) or isinstance(
+        value, (property, cached_property, classmethod, staticmethod)
+    )
+
+
+PUBLIC = public_objects()
+
+
+def function_of(thing):
+    """What is called: of a class its `__init__`, if it has one of its own."""
+    if inspect.isclass(thing):
+        made = thing.__init__
+        return made if inspect.isfunction(made) and made.__module__.startswith("penstock") else None
+    return inspect.unwrap(getattr(thing, "__func__", thing))
+
+
+def where_arguments_stand(thing):
+    """For a class the one that defines `__init__`, which is the class itself or a base."""
+    is_class = inspect.isclass(thing)
+    return next(base for base in thing.__mro__ if "__init__" in vars(base)) if is_class else thing
+
+
+def section(doc, *titles):
+    """The text of the first section of these titles; empty if there is none."""
+    found = re.search(rf"^(?:{'|'.join(titles)}):\n(.*?)(?=^\w|\Z)", doc, re.MULTILINE | re.DOTALL)
+    return found[1] if found else ""
+
+
+def parameters(function):
+    ours = [name for name in inspect.signature(function).parameters if name not in {"self", "cls"}]
+    return [name for name in ours if not name.startswith("_")]
+
+
+def raised_names(function):
+    """The classes of the errors that the function itself raises."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except OSError:  # the `__init__` of a dataclass is made without a file
+        return set()
+    raised = [node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise) and node.exc is not None]
+    calls = [error.func if isinstance(error, ast.Call) else error for error in raised]
+    return {call.id for call in calls if isinstance(call, ast.Name) and call.id.endswith("Error")}
+
+
+def is_shown(name, thing, owner):
+    """Whether an example calls it: its own, or one of its class or of a base of its class."""
+    if ">>>" in (inspect.getdoc(thing) or ""):
+        return True
+    docs = (
+        [base.__doc__ or "" for base in owner.__mro__ if base.__module__.startswith("penstock")]
+        if owner
+        else []
+    )
+    steps = [step.source for doc in docs for step in doctest.DocTestParser().get_examples(doc)]
+    return any(re.search(rf"\b{name.rpartition('.')[2]}\(", step) for step in steps)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_name_has_a_docstring(name):
+    thing, _ = PUBLIC[name]
+
+    assert inspect.getdoc(thing) if not inspect.isclass(thing) else thing.__doc__
+
+
+CALLED = [name for name, (thing, _) in PUBLIC.items() if not isinstance(thing, (property, cached_property))]
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_what_can_be_called_has_an_example(name):
+    assert is_shown(name, *PUBLIC[name])
+
+
+WITH_FUNCTION = [name for name in CALLED if function_of(PUBLIC[name][0])]
+
+
+@pytest.mark.parametrize("name", WITH_FUNCTION)
+def test_a_docstring_describes_each_parameter(name):
+    thing, _ = PUBLIC[name]
+    described = section(inspect.getdoc(where_arguments_stand(thing)), "Args", "Attributes")
+
+    missing = [
+        parameter
+        for parameter in parameters(function_of(thing))
+        if not re.search(rf"^ +\*{{0,2}}{parameter}: \S", described, re.MULTILINE)
+    ]
+
+    assert missing == []
+
+
+RETURNING = [
+    name
+    for name in WITH_FUNCTION
+    if not inspect.isclass(PUBLIC[name][0])
+    and function_of(PUBLIC[name][0]).__annotations__.get("return") not in {"None", None}
+]
+
+
+@pytest.mark.parametrize("name", RETURNING)
+def test_a_docstring_describes_what_is_returned(name):
+    assert section(inspect.getdoc(PUBLIC[name][0]), "Returns", "Yields")
+
+
+@pytest.mark.parametrize("name", WITH_FUNCTION)
+def test_a_docstring_names_the_errors_that_are_raised(name):
+    """Those that the function raises itself; others stand there by hand."""
+    thing, _ = PUBLIC[name]
+    described = section(inspect.getdoc(where_arguments_stand(thing)), "Raises")
+
+    assert [error for error in raised_names(function_of(thing)) if f"{error}: " not in described] == []
