@@ -89,7 +89,7 @@ def run_in_turn(codes: list[str], folder: Path) -> list[str]:
 def says(written: str, printed: str) -> bool:
     """Whether a guide's text is what was printed, whatever times, processes and ports the text has.
 
-    A line `...` stands for any lines.
+    A line `...` stands for any lines, and `...` in a line for any words.
     """
     lines = [_pattern(line) for line in written.strip("\n").splitlines()]
     return (
@@ -101,7 +101,11 @@ def says(written: str, printed: str) -> bool:
 def _pattern(line: str) -> str:
     if line == "...":
         return r"(?:.*\n)*"
-    changing = {r"\d+\\\.(\d+)\\ s\b": r"\\d+\\.\\d+ s", r"\bprocess\\ \d+": r"process \\d+"}
+    changing = {
+        r"\\\.\\\.\\\.": ".*",
+        r"\d+\\\.(\d+)\\ s\b": r"\\d+\\.\\d+ s",
+        r"\bprocess\\ \d+": r"process \\d+",
+    }
     pattern = re.escape(line)
     for found, replacement in changing.items():
         pattern = re.sub(found, replacement, pattern)

@@ -297,7 +297,7 @@ def test_more_steps_would_hardly_move_the_model():
 
     fitted, finer = (model.least_absolute(standard, delay, 1.0, **steps) for steps in ({}, {"steps": 200}))
 
-    np.testing.assert_allclose(fitted, finer, atol=0.1)
+    np.testing.assert_allclose(fitted, finer, atol=0.01)
 
 
 def test_a_steeper_penalty_makes_a_flatter_model():
@@ -421,7 +421,9 @@ def test_the_script_tells_what_ran_and_where_the_results_are(sequential):
     assert len(seconds) == 10
     # Each printed number is rounded by itself.
     assert all(slower >= faster - 0.04 for slower, faster in itertools.pairwise(seconds))
-    assert re.search(r"^86 nodes in \d+\.\d s$", printed, re.MULTILINE)
+    (total,) = re.findall(r"^86 nodes in (\d+\.\d) s$", printed, re.MULTILINE)
+    models = sum(sum(map(float, row[1:])) for row in table if row[0].endswith(".fit_model"))
+    assert models > float(total) / 2, "most of the work is in branches that run at the same time"
     assert (results / "delays.png").read_bytes().startswith(b"\x89PNG")
     assert len(pd.read_parquet(results / "flights_joined.parquet")) == 336_776
 

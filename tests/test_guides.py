@@ -62,6 +62,8 @@ def test_guides_with_programs_are_found():
         ("fit took 0.00 s\n", "score took 1.25 s\n", False),
         ("a\n...\nd\n", "a\nb\nc\nd\n", True),
         ("a\n...\nd\n", "a\nb\nc\n", False),
+        ("it died (...); sorry", "it died (killed); sorry", True),
+        ("it died (...); sorry", "it died\n(killed); sorry", False),
         ("3 rows", "3 rows\n4 rows", False),
         ("on process 12.", "on process 345.", True),
         ("", "", True),

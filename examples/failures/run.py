@@ -75,9 +75,8 @@ def show(title: str, run: Callable[[], penstock.RunResult]) -> None:
 def main() -> None:
     """Run the pipeline in five ways; all but the fourth fail."""
     logging.basicConfig(stream=sys.stdout, format="%(levelname)s %(message)s")
-    runner = penstock.ParallelRunner(2)
     retries = {"download": penstock.NodePolicy(retries=3, retry_on=(ConnectionError,), wait_seconds=0.1)}
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, penstock.ParallelRunner(2) as runner:
         folder = Path(name)
         broken, mended = create_catalog(folder, hours=0), create_catalog(folder, hours=2)
         incomplete = create_catalog(folder)

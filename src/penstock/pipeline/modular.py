@@ -13,7 +13,7 @@ from penstock.pipeline.transcoding import base_name, split
 if TYPE_CHECKING:
     from penstock.pipeline.node import Node
 
-NewNames: TypeAlias = "str | Iterable[str] | Mapping[str, str] | None"
+NewNames: TypeAlias = str | Iterable[str] | Mapping[str, str] | None
 """A mapping of old names to new ones. One name, or several, without a mapping: these names stay as they are."""
 
 PARAMETERS = "parameters"
