@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
+from multiprocessing import resource_tracker
 from typing import Any
 
 
@@ -46,3 +48,11 @@ class ContextPool(ThreadPoolExecutor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run the function in a copy of this thread's context."""
         return super().submit(copy_context().run, fn, *args, **kwargs)
+
+
+def block_interrupts() -> None:
+    """Keep Ctrl-C from this thread, and from the threads and processes that it starts. The main thread still gets it."""
+    if hasattr(signal, "pthread_sigmask"):
+        # The resource tracker, if it starts later, lets the signal through again (multiprocessing/resource_tracker.py).
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -113,7 +113,7 @@ def test_a_job_that_is_gone_is_replaced(tmp_path):
     """Dask forgets it, but not that it is to be there: no other would be asked for, and the run would wait for an hour."""
     text = told(tmp_path, 60, "1s")
 
-    assert re.search(r"Jobs ended: job \d+: GONE\. As many new ones are asked for", text), text
+    assert re.search(r"Jobs ended: job \d+: GONE\. Submitting as many new jobs", text), text
     assert "y is 1" in text
 
 

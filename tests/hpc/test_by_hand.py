@@ -75,7 +75,7 @@ class TestSchedulerFile:
         result = run(DaskRunner(scheduler_file=str(by_hand)))
 
         assert result["y"].load() == 2
-        assert "Waiting for a worker since 2 s, for at most 3600 s" in caplog.text
+        assert "Still waiting for a worker (2 s so far, at most 3600 s)" in caplog.text
         late.join()
 
     def test_a_run_without_workers_ends_in_time(self, by_hand):
@@ -152,18 +152,20 @@ class TestTLS:
     def test_a_plain_client_is_told_what_is_missing(self, secured):
         """Dask alone raises a TypeError about an ssl_context."""
         with pytest.raises(
-            ClusterError, match="speaks TLS, and the client has no certificates: give security="
+            ClusterError, match="uses TLS, and the client has no certificates: give security="
         ):
             run(DaskRunner(scheduler_file=str(secured)))
 
     def test_a_plain_address_is_told_that_it_may_be_tls(self, secured):
         address = json.loads(secured.read_text())["address"].replace("tls://", "tcp://")
 
-        with pytest.raises(ClusterError, match=r"One that speaks TLS has an address that begins with tls://"):
+        with pytest.raises(
+            ClusterError, match=r"The address of a scheduler that uses TLS begins with tls://"
+        ):
             run(DaskRunner(address=address, timeout=5))
 
     def test_a_certificate_that_is_not_there_is_no_matter_of_the_address(self, secured, security):
-        with pytest.raises(ClusterError, match="A file that security or scheduler_file names is not there"):
+        with pytest.raises(ClusterError, match="A file that security or scheduler_file names does not exist"):
             run(DaskRunner(scheduler_file=str(secured), security={**security, "tls_ca_file": "/nowhere.pem"}))
 
 
@@ -280,9 +282,9 @@ class TestPreflight:
 
 LOOK = """
 import os, sys
-from penstock.runner.cluster.checks.compatibility import _look
+from penstock.runner.cluster.checks.compatibility import _report
 os.seteuid(65534)
-print(_look(["no_such_module"], [sys.argv[1]]))
+print(_report(["no_such_module"], [sys.argv[1]]))
 """
 
 
@@ -296,5 +298,5 @@ def test_a_folder_that_a_workers_user_may_not_enter_is_not_seen_there(tmp_path):
         [sys.executable, "-c", LOOK, home / "x.csv"], capture_output=True, text=True, check=True
     )
 
-    assert "unseen=frozenset({" in done.stdout
+    assert "missing_files=frozenset({" in done.stdout
     assert "no_such_module (ModuleNotFoundError" in done.stdout

@@ -16,8 +16,8 @@ import pytest
 from penstock import DaskRunner, DataCatalog
 from penstock.errors import RunnerError
 from penstock.pipeline import node, pipeline
-from penstock.runner.cluster.connection.settings import configured, worker_timeout
-from penstock.runner.cluster.connection.signals import handlers_kept
+from penstock.runner.cluster.connection.settings import cluster_settings, worker_timeout
+from penstock.runner.cluster.workers.job_queue import keeping_signal_handlers
 
 LOOPBACK = {"127.0.0.1", "::1"}
 
@@ -45,7 +45,7 @@ def listening(pid):
 
 
 def test_nothing_is_configured_to_begin_with():
-    assert configured() is None
+    assert cluster_settings() is None
     assert worker_timeout(None) == 3600
 
 
@@ -67,7 +67,7 @@ def test_a_local_cluster_takes_arguments_from_the_configuration():
 
 def test_variables_are_as_good_as_a_file():
     """A batch script sets them."""
-    script = "from penstock.runner.cluster.connection.settings import configured, worker_timeout; print(configured(), worker_timeout(None))"
+    script = "from penstock.runner.cluster.connection.settings import cluster_settings, worker_timeout; print(cluster_settings(), worker_timeout(None))"
     variables = {
         "DASK_PENSTOCK__CLUSTER__CLASS": "dask_jobqueue.SLURMCluster",
         "DASK_PENSTOCK__CLUSTER__ADAPT": "{'maximum-jobs': 4}",
@@ -82,7 +82,7 @@ def test_variables_are_as_good_as_a_file():
     )
 
     assert done.stdout == (
-        "Configured(cls='dask_jobqueue.SLURMCluster', scale={}, adapt={'maximum_jobs': 4}) 60.0\n"
+        "ClusterSettings(cls='dask_jobqueue.SLURMCluster', scale={}, adapt={'maximum_jobs': 4}) 60.0\n"
     )
 
 
@@ -91,7 +91,7 @@ def test_variables_are_as_good_as_a_file():
     [
         (
             {"adpat": {}},
-            "penstock.cluster in Dask's configuration has adpat, which nobody reads; it takes class, ",
+            "Unexpected keys for penstock.cluster in Dask's configuration: adpat; it takes class, ",
         ),
         ({"scale": 2, "adapt": {}}, "has both scale and adapt"),
         (
@@ -104,7 +104,7 @@ def test_variables_are_as_good_as_a_file():
         ),
         ({"class": "distributed.NoCluster"}, "is distributed.NoCluster, which cannot be imported"),
         ({"class": "dask_jobqueue.NoCluster"}, r'cannot be imported .*: pip install "penstock\[hpc\]"'),
-        ({"class": "builtins.dict"}, "is builtins.dict, which gives a dict and no cluster"),
+        ({"class": "builtins.dict"}, "is builtins.dict, which returns a dict instead of a cluster"),
         (
             {"class": "concurrent.futures.ThreadPoolExecutor", "arguments": {"rivers": 1}},
             "concurrent.futures.ThreadPoolExecutor does not take the arguments",
@@ -151,12 +151,12 @@ def test_two_imports_at_once_leave_pythons_own_way_to_set_handlers():
     own, entered, may_leave = signal.signal, threading.Event(), threading.Event()
 
     def first():
-        with handlers_kept():
+        with keeping_signal_handlers():
             entered.set()
             may_leave.wait(30)
 
     def second():
-        with handlers_kept():
+        with keeping_signal_handlers():
             pass
 
     threads = [threading.Thread(target=first), threading.Thread(target=second)]

@@ -173,7 +173,7 @@ def test_a_large_free_input_outlives_every_worker(runner, diary):
     assert result["d"].load() == [2_000_000, "third", 2_000_000]
 
 
-def test_a_node_that_kills_its_workers_is_the_suspect(runner, diary):
+def test_a_node_that_kills_its_workers_is_named(runner, diary):
     nodes = pipeline(
         [
             node(noting(diary, "first"), None, "stored", name="first"),
@@ -181,7 +181,7 @@ def test_a_node_that_kills_its_workers_is_the_suspect(runner, diary):
         ]
     )
 
-    with pytest.raises(NodeError, match="suspect, not proven guilty: 4 workers died") as caught:
+    with pytest.raises(NodeError, match="it may have killed its workers: 4 workers died") as caught:
         runner.run(nodes, DataCatalog({"stored": DiaryDataset("stored", diary)}))
 
     assert str(caught.value).startswith("node 'greedy' (inputs: stored) failed")
@@ -293,7 +293,7 @@ def test_a_run_whose_scheduler_dies_ends_with_a_clear_error(short_lived, diary, 
     """At once, what was saved stays saved, nothing is saved afterwards, and the log says where to resume."""
     scheduler, file = short_lived
     # Somebody is asking the scheduler at any moment, also in the one in which it dies.
-    monkeypatch.setattr(waiting, "WATCH_SECONDS", 0.0)
+    monkeypatch.setattr(waiting, "WORKER_CHECK_SECONDS", 0.0)
 
     def slow(x):
         diary.note("slow begins")

@@ -26,7 +26,8 @@ from penstock.logs.channel import LONGEST_LINE, Channel
 from penstock.logs.records import Levels, deliver
 from penstock.pipeline import node, pipeline
 from penstock.runner.cluster import logs
-from penstock.runner.cluster.backend import in_turn
+from penstock.runner.cluster.backend import handling_in_thread
+from penstock.runner.cluster.execution import save_once
 from penstock.runner.processes import logs as log_files
 from penstock.testing import add_one
 
@@ -320,7 +321,7 @@ def test_news_after_some_that_could_not_be_taken_is_taken(caplog):
     def take(message):
         taken.append(1 / message)
 
-    with in_turn(take) as put:
+    with handling_in_thread(take) as put:
         for message in (1, 0, 2):
             put(message)
 
@@ -442,10 +443,10 @@ def test_what_waits_for_its_batch_stays_in_its_place(client, caplog):
         with channel._lock:
             log.warning("first")
             # The worker's own thread comes to send it, and has to wait for us.
-            time.sleep(2 * logs.BATCH_SECONDS)
+            time.sleep(2 * logs.LOG_BATCH_SECONDS)
             channel.finish("inner")
             log.warning("second")
-        time.sleep(logs.BATCH_SECONDS)
+        time.sleep(logs.LOG_BATCH_SECONDS)
         return 1
 
     DaskRunner(client).run(one(train), penstock.DataCatalog({"a": 1}))
@@ -573,17 +574,23 @@ def test_a_worker_that_comes_late_speaks_as_well(caplog, tmp_path):
     assert told(caplog) == ["speak: late"]
 
 
-@pytest.mark.parametrize("call", ["run_on_scheduler", "register_plugin", "subscribe_topic"])
-def test_ctrl_c_at_the_begin_of_a_run_leaves_a_cluster_as_it_was(client, monkeypatch, call):
-    """The scheduler has heard what was said, and goes on with it."""
+@pytest.mark.parametrize(
+    ("call", "function"),
+    [
+        ("run_on_scheduler", logs._add),
+        ("run_on_scheduler", save_once._install),
+        ("subscribe_topic", None),
+    ],
+)
+def test_ctrl_c_at_the_begin_of_a_run_leaves_a_cluster_as_it_was(client, monkeypatch, call, function):
+    """The scheduler has received the request, and carries it out."""
     before, real = left_on(client), getattr(client, call)
-    watched = {"run_on_scheduler": [logs._add]}.get(call)
 
     def interrupted(*arguments, **options):
-        told = real(*arguments, **options)
-        if watched is None or arguments[0] in watched:
+        result = real(*arguments, **options)
+        if function in {None, arguments[0]}:
             raise KeyboardInterrupt
-        return told
+        return result
 
     monkeypatch.setattr(client, call, interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -600,7 +607,7 @@ def plugins_there(dask_scheduler):
 
 def test_what_is_too_long_to_be_sent_does_not_silence_the_rest(client, caplog):
     def train(_):
-        logging.getLogger("turbines").warning(logs.WINDOW_BYTES * "x")
+        logging.getLogger("turbines").warning(logs.LOG_WINDOW_BYTES * "x")
         logging.getLogger("turbines").warning("short")
         return 1
 

@@ -10,7 +10,7 @@ import dask
 from penstock import runner
 from penstock.kedro.project import Project, current_project
 from penstock.kedro.runners import InSession
-from penstock.runner.cluster.worker_setup import prepared
+from penstock.runner.cluster.worker_setup import setting_up_workers
 
 if TYPE_CHECKING:
     from penstock.runner.cluster.session import ClusterSession
@@ -29,10 +29,10 @@ class DaskRunner(InSession, runner.DaskRunner):
         return super()._connected(stack) if project is None else self._connected_in(project, stack)
 
     def _connected_in(self, project: Project, stack: contextlib.ExitStack) -> ClusterSession:
-        # Dask tells of every step of a cluster, and where Kedro has set up logging first, through the project's handlers.
+        # Dask logs every step of a cluster, and if Kedro has set up logging first, through the handlers of the project.
         is_quiet = stack.enter_context(project.quiet_logger("distributed"))
         with dask.config.set(_QUIET_WORKERS if is_quiet else {}):
             session = super()._connected(stack)
         sent = project if session.owns_cluster else project.with_archive()
-        stack.enter_context(prepared(session, sent, sent.make_importable))
+        stack.enter_context(setting_up_workers(session, sent, sent.make_importable))
         return session

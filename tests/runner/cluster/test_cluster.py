@@ -10,6 +10,7 @@ import random
 import signal
 import threading
 import time
+import weakref
 from concurrent import futures
 from pathlib import Path
 
@@ -85,6 +86,18 @@ def test_nothing_of_a_run_stays_on_the_scheduler(client):
     assert eventually(lambda: client.run_on_scheduler(known) <= before, 5), (
         client.run_on_scheduler(known) - before
     )
+
+
+def test_nothing_of_a_run_stays_in_the_client(client):
+    """A client lives as long as its notebook, and a catalog may hold gigabytes."""
+    catalog = DataCatalog({"a": 1})
+    alive = weakref.ref(catalog)
+
+    DaskRunner(client).run(ADD, catalog)
+    del catalog
+    gc.collect()
+
+    assert eventually(lambda: alive() is None, 5)
 
 
 def test_a_failure_after_a_stored_dataset_has_been_read_ends_the_run(client, tmp_path):
@@ -263,8 +276,8 @@ def test_a_client_and_arguments_for_one_are_refused(client):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"set_as_default": True}, "takes no set_as_default: .* make one and give it: DaskRunner"),
-        ({"asynchronous": True, "n_workers": 1}, "takes no asynchronous: "),
+        ({"set_as_default": True}, "does not take set_as_default: .* create it and pass it: DaskRunner"),
+        ({"asynchronous": True, "n_workers": 1}, "does not take asynchronous: "),
         ({"client": ""}, "was given an empty client; was a variable not set?"),
         ({"address": ""}, "was given an empty address"),
         ({"scheduler_file": ""}, "was given an empty scheduler_file"),
@@ -285,10 +298,16 @@ def test_what_a_runners_client_is_anyway_may_be_said():
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"client": "nonsense"}, r"'nonsense' is no address of a scheduler \(missing port .*tcp://host:8786"),
-        ({"address": "foo://h:1"}, r"'foo://h:1' is no address of a scheduler \(unknown address scheme"),
-        ({"address": 8786}, "8786 is no address"),
-        ({"nworkers": 1}, "nobody takes: nworkers; did you mean n_workers?"),
+        (
+            {"client": "nonsense"},
+            r"'nonsense' is not the address of a scheduler \(missing port .*tcp://host:8786",
+        ),
+        ({"address": "foo://h:1"}, r"'foo://h:1' is not the address of a scheduler \(unknown address scheme"),
+        ({"address": 8786}, "8786 is not the address"),
+        (
+            {"nworkers": 1},
+            "Unexpected keyword arguments for the local cluster: nworkers; did you mean n_workers?",
+        ),
     ],
 )
 def test_arguments_that_dask_does_not_take_are_refused_in_our_words(arguments, told):
@@ -480,7 +499,7 @@ def test_a_cluster_that_does_not_end_is_not_waited_for_for_ever(monkeypatch, cap
     finally:
         cluster.sync(LocalCluster._close, cluster)
 
-    assert "The cluster has not ended within 0.2 s" in caplog.text
+    assert "The cluster did not close within 0.2 s" in caplog.text
 
 
 UNGUARDED = """
@@ -500,7 +519,7 @@ def test_a_script_without_a_guard_is_told_to_have_one(script):
 
     last = errors.splitlines()[-1]
     assert last.startswith(
-        "penstock.errors.ClusterError: A local cluster could not be started (Nanny failed to start.)"
+        "penstock.errors.ClusterError: The local cluster did not start (Nanny failed to start.)"
     )
     assert 'under `if __name__ == "__main__":`' in last
 

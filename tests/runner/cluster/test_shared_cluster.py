@@ -19,8 +19,8 @@ from distributed import Client, LocalCluster, get_client, get_worker
 
 from penstock import DaskRunner, DataCatalog, TextDataset
 from penstock.pipeline import node, pipeline
-from penstock.runner.cluster import broadcast as answers
-from penstock.runner.cluster.checks import compatibility as fit
+from penstock.runner.cluster import broadcast
+from penstock.runner.cluster.checks import compatibility
 from penstock.runner.cluster.workers import waiting
 from penstock.testing import add_one
 
@@ -87,16 +87,16 @@ def hold(fifo):
 
 
 def test_a_run_begins_and_ends_although_a_worker_does_not_answer(narrow, monkeypatch, caplog, tmp_path):
-    monkeypatch.setattr(answers, "ANSWER_SECONDS", 0.2)
-    monkeypatch.setattr(fit, "ANSWER_SECONDS", 0.2)
-    monkeypatch.setattr(answers, "TELL_SECONDS", 0.2)
+    monkeypatch.setattr(broadcast, "WORKER_ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(compatibility, "WORKER_ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(broadcast, "WORKER_NOTICE_SECONDS", 0.2)
     nodes = pipeline([node(add_one, "x", "y", name="add")])
     (worker,) = narrow.nthreads()
     os.mkfifo(tmp_path / "fifo")
     held = narrow.submit(hold, str(tmp_path / "fifo"), pure=False)
 
     def warnings():
-        return [record.getMessage() for record in caplog.records if record.name == fit.__name__]
+        return [record.getMessage() for record in caplog.records if record.name == compatibility.__name__]
 
     with (tmp_path / "fifo").open("wb", buffering=0) as fifo:
         # From when it is open at the other end it is a moment until nobody answers there.
@@ -109,7 +109,9 @@ def test_a_run_begins_and_ends_although_a_worker_does_not_answer(narrow, monkeyp
         letting_go.join()
     assert result["y"].load() == 2
     (warned,) = warnings()
-    assert warned.startswith(f"No answer in 0.2 s from worker {worker}; a task there keeps the interpreter")
+    assert warned.startswith(
+        f"No answer in 0.2 s from worker {worker}; a task there does not release the interpreter"
+    )
     held.result()
     until(lambda: not [name for name in narrow.run(plugins_there)[worker] if "penstock" in name])
 
@@ -118,23 +120,24 @@ def plugins_there(dask_worker):
     return list(dask_worker.plugins)
 
 
-def test_what_is_waited_for_is_said_and_loudly_after_long(monkeypatch, caplog):
-    monkeypatch.setattr(waiting, "FIRST_WORD_SECONDS", 0.3)
-    monkeypatch.setattr(waiting, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(waiting, "LONG_SECONDS", 0.6)
+def test_a_long_wait_is_logged_and_then_warned_about(monkeypatch, caplog):
+    monkeypatch.setattr(waiting, "FIRST_LOG_SECONDS", 0.3)
+    monkeypatch.setattr(waiting, "WORKER_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(waiting, "WARNING_AFTER_SECONDS", 0.6)
 
     with caplog.at_level("INFO"), waiting.log_while_waiting("the river"):
         until(lambda: "WARNING" in [record.levelname for record in caplog.records])
 
-    assert all(record.getMessage().startswith("Waiting for the river since ") for record in caplog.records)
+    lines = [record.getMessage() for record in caplog.records]
+    assert all(re.fullmatch(r"Still waiting for the river \(\d+ s so far\)", line) for line in lines)
 
 
-def test_what_is_waited_for_is_said_less_and_less_often():
-    silence = waiting.Silence(100.0)
+def test_a_long_wait_is_logged_less_and_less_often():
+    schedule = waiting.LogSchedule(100.0)
 
-    said = [(now, silence.level(now)) for now in range(100, 300) if silence.is_over(now)]
+    logged = [(now, schedule.level(now)) for now in range(100, 300) if schedule.is_due(now)]
 
-    assert said[:4] == [
+    assert logged[:4] == [
         (102, logging.INFO),
         (106, logging.INFO),
         (114, logging.WARNING),

@@ -1,4 +1,4 @@
-"""The runner on a distributed cluster. Only this package imports `distributed`."""
+"""Runs nodes on a Dask cluster. No other package imports `distributed`."""
 
 from __future__ import annotations
 
@@ -8,25 +8,29 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from distributed import Client, LocalCluster
-from distributed.deploy import Cluster
 
-from penstock.errors import RunnerError
 from penstock.graph.policies import resources_by_node
 from penstock.runner.abstract import AbstractRunner
-from penstock.runner.cluster.backend import ClusterBackend, subscribed
-from penstock.runner.cluster.checks.compatibility import check_fit, check_resources
-from penstock.runner.cluster.connection.client import accepted, checked, connected
-from penstock.runner.cluster.connection.settings import worker_timeout
-from penstock.runner.cluster.connection.signals import interruptible
-from penstock.runner.cluster.execution.placement import placed
-from penstock.runner.cluster.execution.remote_values import staying
-from penstock.runner.cluster.execution.submit import computed
+from penstock.runner.cluster.backend import ClusterBackend, listening_to_workers
+from penstock.runner.cluster.checks.compatibility import check_compatibility
+from penstock.runner.cluster.connection.client import connect
+from penstock.runner.cluster.connection.settings import (
+    check_client,
+    check_client_type,
+    client_arguments,
+    worker_timeout,
+)
+from penstock.runner.cluster.execution.cluster_values import remote_values
+from penstock.runner.cluster.execution.submit import compute, placing_nodes
 from penstock.runner.cluster.session import ClusterSession
+from penstock.runner.cluster.workers.job_queue import raising_on_ctrl_c
 from penstock.runner.cluster.workers.supervisor import Supervisor
-from penstock.runner.cluster.workers.waiting import await_workers, watched
+from penstock.runner.cluster.workers.waiting import wait_for_resources, wait_for_worker, watching_workers
 from penstock.runs.result import Fetched
 
 if TYPE_CHECKING:
+    from distributed.deploy import Cluster
+
     from penstock._typing import Data
     from penstock.graph.plan import Plan
     from penstock.graph.policies import Policies
@@ -39,21 +43,30 @@ __all__ = ["DaskRunner"]
 class DaskRunner(AbstractRunner):
     """Runs nodes on the workers of a Dask cluster.
 
-    Args:
-        client: An open `Client`, a cluster object, or the scheduler's address. A client or cluster is left open. Outputs in
-            memory stay on its workers until they are loaded.
-        is_async: Each node loads its inputs at once and saves its outputs at once, in threads of its worker.
-        worker_timeout_seconds: How long a run waits for a worker, at its beginning and when all have gone; by default what
-            Dask's configuration says, which is an hour unless it was changed.
-        policies: How nodes are run, by their names, namespaces or tags.
-        progress: Show a bar, on a terminal or in a notebook.
-        client_kwargs: What `distributed.Client` takes: `address`, `scheduler_file`, `security`, `n_workers`, ... Without an
-            address or file it is a local cluster, which listens on loopback only, and is closed after the run.
+    Without `client` and `client_kwargs` the runner starts the cluster that the section `penstock` of Dask's configuration describes,
+    or else a local cluster. It closes a cluster that it starts after the run, and leaves open what it is given.
 
-    Without a client and `client_kwargs`, it is the cluster of the section `penstock` in Dask's configuration, or a local one.
+    Args:
+        client: An open `distributed.Client`, a cluster object, or the address of a scheduler. The outputs in memory stay on the
+            workers of that cluster until they are loaded.
+        is_async: Each node loads its inputs at the same time and saves its outputs at the same time, in threads of its worker.
+        worker_timeout_seconds: How long a run waits for a worker, when it starts and when all workers have gone. The default is
+            `penstock.worker-timeout-seconds` in Dask's configuration, which is an hour unless you change it.
+        policies: How nodes run: a `NodePolicy`, or a dict of its fields, by the name of a node, a namespace or a tag.
+        progress: Show a progress bar, on a terminal or in a notebook.
+        client_kwargs: Arguments of `distributed.Client`: `address`, `scheduler_file`, `security`, `n_workers`, ... Without an
+            address or a scheduler file they start a local cluster, which listens on loopback only.
 
     Raises:
-        RunnerError: Arguments that do not go together, or are no client, cluster or address.
+        RunnerError: Arguments exclude each other, or one is not of its type.
+
+    Example:
+        >>> from penstock import DaskRunner, DataCatalog
+        >>> from penstock.pipeline import node, pipeline
+        >>> count = node(len, "text", "length", name="count")
+        >>> runner = DaskRunner(n_workers=1, processes=False, dashboard_address="127.0.0.1:0")
+        >>> runner.run(pipeline([count]), DataCatalog({"text": "penstock"}))["length"].load()
+        8
     """
 
     _is_synchronous = False
@@ -70,68 +83,75 @@ class DaskRunner(AbstractRunner):
         **client_kwargs: Any,
     ) -> None:
         super().__init__(is_async, policies=policies, progress=progress)
-        if client is not None and client_kwargs:
-            hint = f"write address={client!r}" if isinstance(client, str) else "give one or the other"
-            raise RunnerError(
-                f"DaskRunner was given a client and also {', '.join(sorted(client_kwargs))}; {hint}"
-            )
-        if not isinstance(client, Client | Cluster | str | None):
-            raise RunnerError(
-                f"DaskRunner takes a distributed Client, a cluster or an address, not a {type(client).__name__}"
-            )
+        check_client_type(client, client_kwargs)
         if worker_timeout_seconds is not None:
             worker_timeout(worker_timeout_seconds)
         self._client = client
-        self._client_kwargs = accepted({"client": client, **client_kwargs})
+        self._client_kwargs = client_arguments(client, client_kwargs)
         self._worker_timeout_seconds = worker_timeout_seconds
 
     def get(self, graph: Mapping[str, Any], keys: Sequence[str]) -> Sequence[Data]:
-        """The values of `keys`; when this raises, no task of the graph runs any more."""
-        with interruptible(), contextlib.ExitStack() as stack:
+        """The values of `keys`, in their order. If this raises, no task of the graph runs any more.
+
+        Args:
+            graph: A Dask graph.
+            keys: Keys of the graph.
+        """
+        with raising_on_ctrl_c(), contextlib.ExitStack() as stack:
             session = self._connected(stack)
-            with watched(session, self._patience_seconds(), keys):
-                values: Sequence[Data] = session.client.gather(computed(session, graph, keys))
+            with watching_workers(session, self._timeout_seconds(), keys):
+                values: Sequence[Data] = session.client.gather(compute(session, graph, keys))
                 return values
 
     def backend(self, listener: Listener | None = None) -> Backend:
-        """Dask moves values from worker to worker; news comes through the scheduler."""
+        """Dask moves values from worker to worker; events reach the driver through the scheduler.
+
+        Args:
+            listener: Called in the driver with the event of each task.
+        """
         return ClusterBackend(f"penstock-{secrets.token_hex(8)}", listener)
 
     def execute(self, plan: Plan, backend: Backend) -> list[Deferred]:
-        """The outputs in memory: fetched from a temporary cluster, and on any other left where they are until they are loaded."""
-        with interruptible(), contextlib.ExitStack() as stack:
+        """The outputs in memory. They are fetched at once if the runner owns the cluster, and otherwise when they are loaded.
+
+        Args:
+            plan: What to run.
+            backend: The one that `backend` made for this run.
+        """
+        with raising_on_ctrl_c(), contextlib.ExitStack() as stack:
             session = self._connected(stack)
             self._check(session, plan)
             with (
-                watched(session, self._patience_seconds(), plan.keys),
-                subscribed(session, backend),
-                placed(session.client, plan),
+                watching_workers(session, self._timeout_seconds(), plan.keys),
+                listening_to_workers(session, backend),
+                placing_nodes(session.client, plan),
             ):
-                futures = computed(session, plan.graph, plan.keys)
+                futures = compute(session, plan.graph, plan.keys)
             outputs = futures[: len(plan.outputs)]
             if session.owns_cluster:
                 return [Fetched(value) for value in session.client.gather(outputs)]
-            return staying(stack.pop_all(), outputs) if outputs else []
+            return remote_values(stack.pop_all(), outputs) if outputs else []
 
     def _connected(self, stack: contextlib.ExitStack) -> ClusterSession:
         """A session on a cluster that has a worker. The stack closes what is opened here."""
-        seconds = self._patience_seconds()
+        seconds = self._timeout_seconds()
         if isinstance(self._client, Client):
-            client, owns_cluster = checked(self._client), False
+            check_client(self._client)
+            client, owns_cluster = self._client, False
         else:
             arguments = {"address": self._client} if self._client is not None else self._client_kwargs
-            client, owns_cluster = connected(arguments, stack, seconds)
+            client, owns_cluster = connect(arguments, stack, seconds)
         session = ClusterSession(client, owns_cluster, Supervisor(client, owns_cluster=owns_cluster))
-        await_workers(session, seconds)
+        wait_for_worker(session, seconds)
         return session
 
     def _check(self, session: ClusterSession, plan: Plan) -> None:
         """Refuse, before the first task, a cluster that cannot run the plan."""
         if not (session.owns_cluster and isinstance(session.client.cluster, LocalCluster)):
-            check_fit(session.client, plan)
-        check_resources(session, self._patience_seconds(), resources_by_node(plan.policies))
+            check_compatibility(session.client, plan)
+        wait_for_resources(session, self._timeout_seconds(), resources_by_node(plan.policies))
 
-    def _patience_seconds(self) -> float:
+    def _timeout_seconds(self) -> float:
         return worker_timeout(self._worker_timeout_seconds)
 
     def _arguments(self) -> dict[str, Any]:

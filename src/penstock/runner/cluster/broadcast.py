@@ -1,38 +1,43 @@
-"""Asking all workers, and not waiting for ever for one that does not answer.
+"""Messages between the driver, the scheduler and all workers, none of which waits for ever for a worker that does not answer.
 
-A node that keeps its interpreter to itself, in C code for minutes, keeps its worker from answering anybody; on a shared cluster it
-is somebody else's.
+A node that runs C code for minutes without releasing the interpreter keeps its worker from answering. On a shared cluster it may be
+the node of another user.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from distributed import Client
 
-ANSWER_SECONDS = 10.0
-"""How long a worker has to answer what every worker can answer at once."""
+WORKER_ANSWER_SECONDS = 10.0
+"""How long a worker has to answer a question that every worker can answer at once."""
 
-TELL_SECONDS = 3.0
-"""How long it is waited until all workers have heard what they are told."""
+WORKER_NOTICE_SECONDS = 3.0
+"""How long to wait until all workers have received a message that needs no answer."""
 
 
-def answers(client: Client, message: Mapping[str, Any]) -> dict[str, Any]:
-    """What each worker answers, by its address; None if it does not in time.
+# In the driver
+
+
+def ask_workers(client: Client, message: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer of each worker, by its address; None if it does not answer in time.
 
     Args:
-        client: Of a cluster whose scheduler has penstock.
-        message: What Dask's workers understand, with the operation as `op`.
+        client: Connected to a cluster whose scheduler has penstock installed.
+        message: A message for Dask's workers, with the operation as `op`.
     """
-    told: dict[str, Any] = client.run_on_scheduler(_ask, message=dict(message), seconds=ANSWER_SECONDS)
-    return told
+    answers: dict[str, Any] = client.run_on_scheduler(
+        _answers, message=dict(message), seconds=WORKER_ANSWER_SECONDS
+    )
+    return answers
 
 
-def tidy(client: Client, function: Callable[..., Any], **arguments: Any) -> Any:
+def clean_up_scheduler(client: Client, function: Callable[..., Any], **arguments: Any) -> Any:
     """Call a function on the scheduler at the end of a run, and return its result; None if the scheduler does not answer.
 
     Args:
@@ -46,38 +51,86 @@ def tidy(client: Client, function: Callable[..., Any], **arguments: Any) -> Any:
     return None
 
 
-async def tell(scheduler: Any, message: Mapping[str, Any]) -> None:
-    """Tell all workers something, on the scheduler; one that does not listen hears of it as soon as it does."""
-    await _asked(scheduler, message, TELL_SECONDS)
+@contextlib.contextmanager
+def listening_to_topic(client: Client, topic: str, listener: Callable[[Any], None]) -> Iterator[None]:
+    """Call the listener, on the client's loop, with each message that workers send to the topic inside the block.
+
+    Args:
+        client: Connected to the cluster.
+        topic: The name of one of the scheduler's topics.
+        listener: Called with the message.
+    """
+    try:
+        client.subscribe_topic(topic, lambda event: listener(event[1]))
+        yield
+    finally:
+        # Not `unsubscribe_topic`, which takes another way to the scheduler: it may arrive second, and create the topic again.
+        clean_up_scheduler(client, forget_topic, topic=topic)
+        # Private to distributed's `Client`: no public method forgets a handler without a message to the scheduler. If it changes,
+        # the client keeps the listener, and with it the catalog. `test_nothing_of_a_run_stays_in_the_client` notices.
+        getattr(client, "_event_handlers", {}).pop(topic, None)
 
 
-async def withdraw(name: str, dask_scheduler: Any) -> None:
-    """Remove a plugin from the workers, on the scheduler."""
+# On the scheduler
+
+
+async def send_to_workers(scheduler: Any, message: Mapping[str, Any]) -> None:
+    """Send a message to all workers. A worker that does not answer receives it later.
+
+    Args:
+        scheduler: Dask's scheduler.
+        message: A message for Dask's workers, with the operation as `op`.
+    """
+    await _broadcast(scheduler, message, WORKER_NOTICE_SECONDS)
+
+
+async def remove_worker_plugin(name: str, dask_scheduler: Any) -> None:
+    """Remove a plugin from all workers, and from those that start later.
+
+    Args:
+        name: The name of the plugin.
+        dask_scheduler: Dask's scheduler.
+    """
     dask_scheduler.worker_plugins.pop(name, None)
-    await tell(dask_scheduler, {"op": "plugin-remove", "name": name})
+    await send_to_workers(dask_scheduler, {"op": "plugin-remove", "name": name})
 
 
-async def _ask(message: Mapping[str, Any], seconds: float, dask_scheduler: Any) -> dict[str, Any]:
-    asked = await _asked(dask_scheduler, message, seconds)
-    return {address: task.result().get(address) if task.done() else None for address, task in asked.items()}
+def forget_topic(topic: str, dask_scheduler: Any) -> None:
+    """Remove a topic with its events and its subscriptions.
+
+    Args:
+        topic: The name of the topic.
+        dask_scheduler: Dask's scheduler.
+    """
+    # Private to distributed's `Scheduler`: it has no public way to remove a topic, and keeps its events for ever. If it changes,
+    # each run leaves its topic on the scheduler. `test_nothing_of_a_run_stays_on_the_scheduler` notices.
+    dask_scheduler._broker._topics.pop(topic, None)  # noqa: SLF001
 
 
-async def _asked(
+async def _answers(message: Mapping[str, Any], seconds: float, dask_scheduler: Any) -> dict[str, Any]:
+    requests = await _broadcast(dask_scheduler, message, seconds)
+    return {
+        address: request.result().get(address) if request.done() else None
+        for address, request in requests.items()
+    }
+
+
+async def _broadcast(
     scheduler: Any, message: Mapping[str, Any], seconds: float
 ) -> dict[str, asyncio.Task[dict[str, Any]]]:
-    tasks = {
+    requests = {
         address: asyncio.create_task(
             scheduler.broadcast(msg=dict(message), workers=[address], on_error="ignore")
         )
         for address in scheduler.workers
     }
-    for task in tasks.values():
-        _on_their_way.add(task)
-        task.add_done_callback(_on_their_way.discard)
-    if tasks:
-        await asyncio.wait(tasks.values(), timeout=seconds)
-    return tasks
+    for request in requests.values():
+        _open_requests.add(request)
+        request.add_done_callback(_open_requests.discard)
+    if requests:
+        await asyncio.wait(requests.values(), timeout=seconds)
+    return requests
 
 
-_on_their_way: set[asyncio.Task[Any]] = set()
-"""Nobody else holds what a worker is told that does not listen; a loop does not."""
+_open_requests: set[asyncio.Task[Any]] = set()
+"""Requests that are not answered yet. Without a reference they could be garbage-collected: an event loop keeps only weak ones."""

@@ -1,8 +1,8 @@
-"""What nodes log and print on a cluster's workers, on its way to the driver: as events of the run's topic.
+"""Send what nodes log and print on a cluster's workers to the driver, as events of the run's topic.
 
-A plugin, registered for the time of the run, brings the driver's levels to the workers, also to those that come later, and
-leaves them as they were. What is said is sent at once when it is quiet, and else in batches, a few a second; who says more than
-a scheduler ought to carry is cut short, and it is said how much was left out.
+A worker plugin, registered for the time of the run, brings the driver's log levels to the workers, also to those that start later,
+and restores the workers' own at the end. A worker sends a single line at once, and many lines in batches, a few a second. A worker
+that sends more than a scheduler should carry leaves lines out, and reports how many.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ from penstock.graph.taskspec import work_of
 from penstock.logs import records
 from penstock.logs.capture import start_capture, stop_capture
 from penstock.logs.channel import Channel
-from penstock.runner.cluster.broadcast import tell, tidy, withdraw
+from penstock.runner.cluster.broadcast import (
+    clean_up_scheduler,
+    forget_topic,
+    remove_worker_plugin,
+    send_to_workers,
+)
 from penstock.tasks.base import Work
 
 if TYPE_CHECKING:
@@ -33,24 +38,24 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-BATCH_SECONDS = 0.1
-"""A worker sends something for a run at most so often."""
+LOG_BATCH_SECONDS = 0.1
+"""The shortest time between two batches that a worker sends for a run."""
 
-WINDOW_SECONDS = 10.0
-WINDOW_BYTES = 4_000_000
-"""What a worker sends for a run in each such time, some 10,000 records; what is more is counted, and left out."""
+LOG_WINDOW_SECONDS = 10.0
+LOG_WINDOW_BYTES = 4_000_000
+"""The most that a worker sends for a run in each window, some 10,000 records. It leaves the rest out, and counts it."""
 
 _PROCESS = secrets.token_hex(8)
-"""Tells processes apart, also those of different machines; forks differ by their process id."""
+"""Distinguishes processes, also of different machines; forks differ by their process id."""
 
 
 class EventChannel(Channel):
-    """A worker's side.
+    """Sends what nodes log and print on a worker to the run's topic.
 
     Args:
-        levels: What the driver wants to hear of.
-        worker: Sends the events.
-        topic: Of the run.
+        levels: The log levels of the driver.
+        worker: Dask's worker, which sends the events.
+        topic: The topic of the run.
     """
 
     def __init__(self, levels: Levels, worker: Any, topic: str) -> None:
@@ -66,16 +71,16 @@ class EventChannel(Channel):
         self._is_closed = False
 
     def close(self) -> None:
-        """Send nothing any more: the scheduler would make the topic anew, of which nobody hears."""
+        """Send nothing any more: the scheduler would create the topic again, without a subscriber."""
         with self._lock:
             self._is_closed, self._batch = True, []
 
     def is_usable(self) -> bool:
-        """Whether this is the worker's process: a fork of it has the channel, but not the event loop that sends."""
+        """Whether this is the worker's process. A fork of it has the channel, but not the event loop that sends."""
         return os.getpid() == self._process
 
     def only_node(self) -> str:
-        """The node whose task is the only one that the worker executes; on the worker's own thread, none."""
+        """The node whose task is the only one that the worker runs; empty if there are several, and on the worker's own thread."""
         tasks = list(self._worker.state.executing)
         if len(tasks) != 1 or threading.get_ident() == self._worker.thread_id:
             return ""
@@ -85,14 +90,18 @@ class EventChannel(Channel):
         return ""
 
     def send(self, message: Message) -> None:
-        """Send the message, at once or with others that follow soon."""
+        """Send the message, at once or in a batch with others that follow soon.
+
+        Args:
+            message: A log record or printed text.
+        """
         packed = pickle.dumps(message, protocol=5)
         with self._lock:
             now = time.monotonic()
-            if now - self._window_began > WINDOW_SECONDS:
-                self._tell_what_is_left_out()
+            if now - self._window_began > LOG_WINDOW_SECONDS:
+                self._report_left_out()
                 self._window_began, self._window_bytes = now, 0
-            if self._window_bytes + len(packed) > WINDOW_BYTES:
+            if self._window_bytes + len(packed) > LOG_WINDOW_BYTES:
                 self._left_out += 1
             else:
                 self._window_bytes += len(packed)
@@ -103,49 +112,57 @@ class EventChannel(Channel):
             return
         self._batch.append(packed)
         if len(self._batch) == 1:
-            seconds = max(0.0, self._sent_at + BATCH_SECONDS - time.monotonic())
+            seconds = max(0.0, self._sent_at + LOG_BATCH_SECONDS - time.monotonic())
             self._worker.loop.add_callback(self._worker.loop.call_later, seconds, self.flush)
 
-    def _tell_what_is_left_out(self) -> None:
+    def _report_left_out(self) -> None:
         if not self._left_out:
             return
-        text = "%s: %d records or prints were left out here: a worker sends at most %d bytes in %g s"
-        arguments = (self._worker.address, self._left_out, WINDOW_BYTES, WINDOW_SECONDS)
+        text = "%s: %d records or prints were left out: a worker sends at most %d bytes in %g s"
+        arguments = (self._worker.address, self._left_out, LOG_WINDOW_BYTES, LOG_WINDOW_SECONDS)
         record = _LOG.makeRecord(_LOG.name, logging.WARNING, __file__, 0, text, arguments, None)
         self._left_out = 0
         self._append(pickle.dumps(records.record_message(record), protocol=5))
 
     def flush(self) -> None:
-        """Send what waits; only on the worker's own thread, since Dask sends at once what comes from there, and all else later."""
+        """Send the batch. Called on the worker's own thread only: Dask sends at once from there, and later from other threads."""
         with self._lock:
             if self._batch:
                 self._worker.log_event(self._topic, pickle.dumps(self._batch, protocol=5))
                 self._batch, self._sent_at = [], time.monotonic()
 
     def finish(self, node: str) -> None:
-        """Send all that a node has said, before anybody hears that it is done."""
+        """Send everything that a node has logged and printed, before the driver learns that the node is done.
+
+        Args:
+            node: The name of the node.
+        """
         super().finish(node)
         with self._lock:
-            self._tell_what_is_left_out()
+            self._report_left_out()
             if self._batch:
                 self._worker.loop.add_callback(self.flush)
 
 
-def deliver_all(batch: bytes) -> None:
-    """Deliver in the driver what a worker has sent."""
+def deliver_batch(batch: bytes) -> None:
+    """Log and print in the driver what nodes have logged and printed on a worker.
+
+    Args:
+        batch: What a worker has sent.
+    """
     records.deliver(map(pickle.loads, pickle.loads(batch)))
 
 
 _channels: dict[str, dict[str, EventChannel]] = {}
-"""By topic, and then by worker, of which a process may have several."""
+"""The channels of this process by topic, and then by the address of the worker, of which a process may have several."""
 
 
-def channel_of(topic: str, worker: Any) -> Channel | None:
-    """The way to the driver of the run from a process of its workers; None if that is the driver's own.
+def worker_channel(topic: str, worker: Any) -> Channel | None:
+    """The channel from this process to the driver of a run; None in the driver's own process.
 
     Args:
-        topic: Of the run.
-        worker: On which a node speaks; None in threads which do not know that.
+        topic: The topic of the run.
+        worker: Dask's worker on which a node runs; None in a thread that does not know its worker.
     """
     channels = _channels.get(topic, {})
     found = channels.get(worker.address) if worker is not None else next(iter(channels.values()), None)
@@ -153,41 +170,41 @@ def channel_of(topic: str, worker: Any) -> Channel | None:
 
 
 @contextlib.contextmanager
-def logging_to(session: ClusterSession, topic: str) -> Iterator[None]:
-    """While this is open, what nodes of the run say on workers is sent to the run's topic.
+def sending_logs(session: ClusterSession, topic: str) -> Iterator[None]:
+    """Have workers send what nodes log and print to the topic, inside the block.
 
     Args:
         session: The cluster.
-        topic: Of the run.
+        topic: The topic of the run.
     """
-    plugin = _Logs(topic, records.Levels.here(), _this_process())
+    plugin = _LogPlugin(topic, records.Levels.here(), _this_process())
     client = session.client
-    leaver = None if session.owns_cluster else dumps(_Leaver(topic, client.id))
+    cleanup = None if session.owns_cluster else dumps(_CleanupPlugin(topic, client.id))
     try:
-        client.run_on_scheduler(_add, name=topic, plugin=dumps(plugin), leaver=leaver)
+        client.run_on_scheduler(_add, name=topic, plugin=dumps(plugin), cleanup=cleanup)
         yield
     finally:
         if not session.owns_cluster:
-            tidy(client, _remove, name=topic)
+            clean_up_scheduler(client, _remove, name=topic)
 
 
-# The scheduler's own way to add a plugin fails when a worker dies meanwhile, and waits for one that does not answer.
+# Dask's own `register_plugin` fails if a worker dies at that moment, and waits for a worker that does not answer.
 
 
-async def _add(name: str, plugin: bytes, leaver: bytes | None, dask_scheduler: Any) -> None:
-    if leaver is not None:
-        dask_scheduler.add_plugin(loads(leaver), name=name, idempotent=True)
+async def _add(name: str, plugin: bytes, cleanup: bytes | None, dask_scheduler: Any) -> None:
+    if cleanup is not None:
+        dask_scheduler.add_plugin(loads(cleanup), name=name, idempotent=True)
     dask_scheduler.worker_plugins[name] = plugin
-    await tell(dask_scheduler, {"op": "plugin-add", "plugin": plugin, "name": name})
+    await send_to_workers(dask_scheduler, {"op": "plugin-add", "plugin": plugin, "name": name})
 
 
 async def _remove(name: str, dask_scheduler: Any) -> None:
     dask_scheduler.plugins.pop(name, None)
-    await withdraw(name, dask_scheduler)
+    await remove_worker_plugin(name, dask_scheduler)
 
 
-class _Leaver(SchedulerPlugin):  # type: ignore[misc]  # distributed ships no types
-    """Has the workers leave a run whose driver was killed as they leave one that has ended."""
+class _CleanupPlugin(SchedulerPlugin):  # type: ignore[misc]  # distributed ships no types
+    """Removes what a run left on the cluster, if its client is gone because the driver was killed."""
 
     def __init__(self, topic: str, client: str) -> None:
         self.name = topic
@@ -195,15 +212,15 @@ class _Leaver(SchedulerPlugin):  # type: ignore[misc]  # distributed ships no ty
 
     def remove_client(self, scheduler: Any, client: str) -> None:
         if client == self._client:
-            scheduler.loop.add_callback(_leave, self.name, scheduler)
+            scheduler.loop.add_callback(_remove_all, self.name, scheduler)
 
 
-async def _leave(topic: str, scheduler: Any) -> None:
+async def _remove_all(topic: str, scheduler: Any) -> None:
     await _remove(topic, scheduler)
-    scheduler._broker._topics.pop(topic, None)
+    forget_topic(topic, scheduler)
 
 
-class _Logs(WorkerPlugin):  # type: ignore[misc]  # distributed ships no types
+class _LogPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no types
     """Opens a channel on each worker that is in another process than the driver."""
 
     def __init__(self, topic: str, levels: Levels, driver: tuple[str, int]) -> None:

@@ -1,4 +1,4 @@
-"""What the processes of a cluster do before they see anything of a run."""
+"""Set up the scheduler and the workers of a cluster before they see anything of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from distributed.diagnostics.plugin import WorkerPlugin
 
-from penstock.runner.cluster.broadcast import tidy, withdraw
+from penstock.runner.cluster.broadcast import clean_up_scheduler, remove_worker_plugin
 from penstock.runner.cluster.workers.waiting import log_while_waiting
 
 if TYPE_CHECKING:
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def prepared(
+def setting_up_workers(
     session: ClusterSession, on_workers: Callable[[], None], on_scheduler: Callable[[], None]
 ) -> Iterator[None]:
-    """The scheduler and all workers have called what they are given; workers that come while this is open will, first of all.
+    """Call functions on the scheduler and on all workers; workers that start inside the block call theirs before any task.
 
     Args:
         session: The cluster.
@@ -28,20 +28,20 @@ def prepared(
         on_scheduler: Called on the scheduler, which unpickles graphs.
 
     Raises:
-        Exception: What one of them raised.
+        Exception: What one of the functions raised.
     """
-    name = f"penstock-prepared-{secrets.token_hex(8)}"
+    name = f"penstock-setup-{secrets.token_hex(8)}"
     session.client.run_on_scheduler(on_scheduler)
     try:
-        with log_while_waiting("the workers to prepare themselves"):
-            session.client.register_plugin(_Preparation(on_workers), name=name)
+        with log_while_waiting("the workers to set themselves up"):
+            session.client.register_plugin(_Setup(on_workers), name=name)
         yield
     finally:
         if not session.owns_cluster:
-            tidy(session.client, withdraw, name=name)
+            clean_up_scheduler(session.client, remove_worker_plugin, name=name)
 
 
-class _Preparation(WorkerPlugin):  # type: ignore[misc]  # distributed ships no types
+class _Setup(WorkerPlugin):  # type: ignore[misc]  # distributed ships no types
     def __init__(self, function: Callable[[], None]) -> None:
         self._function = function
 

@@ -1,4 +1,4 @@
-"""Whether a cluster can run a plan, asked before the first task. Nothing here runs one."""
+"""Checks, before the first task, whether a cluster can run a plan. Nothing here runs a task of the plan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The local files of a run, and how other processes are asked whether they see them."""
+"""Find the local files of a run, and files by which other processes can check that they see the same folders."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stored:
-    """A stored dataset of a run; `is_saved` if the run saves it."""
+    """A stored dataset of a run. `is_saved` says whether the run saves it."""
 
     name: str
     dataset: DatasetLike
@@ -31,7 +31,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A file of a dataset. A relative path starts where each process is."""
+    """The file of a dataset. A relative path starts at the working folder of each process."""
 
     name: str
     path: str
@@ -42,7 +42,11 @@ class LocalFile:
 
 
 def stored_datasets(plan: Plan) -> Iterator[Stored]:
-    """Each stored dataset that tasks of the plan load or save."""
+    """The stored datasets that tasks of the plan load or save.
+
+    Args:
+        plan: What is to run.
+    """
     saved = {name for node in plan.pipeline.nodes for name in node.outputs}
     catalogs: dict[str, Any] = {}
     for task in plan.graph.values():
@@ -60,17 +64,24 @@ def stored_datasets(plan: Plan) -> Iterator[Stored]:
 
 
 def local_files(datasets: Iterable[Stored]) -> list[LocalFile]:
-    """Those of the datasets that are files of this machine."""
+    """The files of datasets that are on this machine.
+
+    Args:
+        datasets: Stored datasets; others than files are left out.
+    """
     found = ((each, local_path(each.dataset)) for each in datasets)
     return [LocalFile(each.name, path, each.is_saved) for each, path in found if path is not None]
 
 
 @contextlib.contextmanager
-def probed(files: Iterable[LocalFile]) -> Iterator[dict[str, str]]:
-    """For the path of each file, one that is there for as long as this is open, for whoever sees the driver's files.
+def probing_files(files: Iterable[LocalFile]) -> Iterator[dict[str, str]]:
+    """Have a file for each path that exists inside the block; a process that does not see it does not see the driver's folder.
 
-    For a file that is only loaded it is the file itself, if it is there. Where files are saved it is an empty one of our own,
-    in the folder, or in the nearest one above that exists; nothing where nobody may write, as the save will say.
+    For a file that is only loaded it is the file itself, if it exists. For a file that is saved it is an empty one, created in the
+    same folder, or in the nearest folder above that exists. A folder that this process may not write to is left out: the save fails.
+
+    Args:
+        files: The local files of a run.
     """
     probe_by_folder: dict[Path, Path | None] = {}
     probe_by_path: dict[str, str] = {}
@@ -78,23 +89,23 @@ def probed(files: Iterable[LocalFile]) -> Iterator[dict[str, str]]:
         for file in files:
             probe: Path | None = Path(file.path)
             if file.is_saved:
-                folder = _existing(Path(file.path).parent)
+                folder = _nearest_existing(Path(file.path).parent)
                 if folder not in probe_by_folder:
-                    probe_by_folder[folder] = _made_in(folder)
+                    probe_by_folder[folder] = _create_probe_in(folder)
                 probe = probe_by_folder[folder]
             if probe is not None and probe.exists():
                 probe_by_path[file.path] = str(probe)
         yield probe_by_path
     finally:
-        for made in filter(None, probe_by_folder.values()):
-            made.unlink(missing_ok=True)
+        for created in filter(None, probe_by_folder.values()):
+            created.unlink(missing_ok=True)
 
 
-def _existing(folder: Path) -> Path:
+def _nearest_existing(folder: Path) -> Path:
     return next((each for each in (folder, *folder.parents) if each.is_dir()), folder)
 
 
-def _made_in(folder: Path) -> Path | None:
+def _create_probe_in(folder: Path) -> Path | None:
     path = folder / f".penstock-{secrets.token_hex(8)}"
     try:
         path.touch(exist_ok=False)

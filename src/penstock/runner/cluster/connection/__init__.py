@@ -1,4 +1,4 @@
-"""How a runner gets a client of a cluster. What happens on the cluster is in the rooms beside it."""
+"""Reads the user's settings, and connects to a cluster or starts one. What runs on the cluster is in the folders next to this one."""
 
 from __future__ import annotations
 

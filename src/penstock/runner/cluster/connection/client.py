@@ -1,4 +1,4 @@
-"""How a runner comes by a client: of somebody else's cluster, or of one of its own."""
+"""Connect to a cluster, or start one for the runner."""
 
 from __future__ import annotations
 
@@ -20,62 +20,49 @@ import dask
 from distributed import Client, LocalCluster, Nanny, Security, Worker
 from distributed.deploy import Cluster, SpecCluster
 
+from penstock._threads import block_interrupts
 from penstock.errors import ClusterError, RunnerError
-from penstock.runner.cluster.connection.settings import Configured, configured
-from penstock.runner.cluster.connection.signals import block_interrupts
-from penstock.runner.cluster.workers.job_queue import imported, is_job_queue, renewing, staggered
+from penstock.runner.cluster.connection.settings import ClusterSettings, cluster_settings
+from penstock.runner.cluster.workers.job_queue import (
+    import_class,
+    is_job_queue,
+    with_replaceable_jobs,
+    with_staggered_lifetimes,
+)
 from penstock.runner.cluster.workers.waiting import log_while_waiting
 
 _LOG = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 60.0
-"""How long it is waited for a cluster to end."""
+"""How long the runner waits for its cluster to close."""
 
 DASHBOARD_PORT = 8787
-"""Where Dask's users look for the dashboard."""
+"""Dask's default port for the dashboard. A local cluster uses it if it is free."""
 
 FILE_POLL_SECONDS = 0.2
-"""How soon it is looked again whether a scheduler has written its file."""
-
-OF_THE_USER = ("asynchronous", "set_as_default")
-"""What `distributed.Client` takes and a runner decides for itself."""
+"""Polling interval, in seconds, while a scheduler has not written its file."""
 
 
-def accepted(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """What `distributed.Client` is to be given, of what `DaskRunner` was given.
-
-    Raises:
-        RunnerError: Arguments that it could only misunderstand.
-    """
-    for name in OF_THE_USER:
-        if arguments.get(name):
-            raise RunnerError(
-                f"DaskRunner takes no {name}: its client is for its runs alone. "
-                "For such a client of your own, make one and give it: DaskRunner(client)"
-            )
-    for name in ("client", "address", "scheduler_file"):
-        if arguments.get(name) == "":
-            raise RunnerError(f"DaskRunner was given an empty {name}; was a variable not set?")
-    return {name: value for name, value in arguments.items() if name not in {"client", *OF_THE_USER}}
-
-
-def connected(
-    arguments: Mapping[str, Any], stack: contextlib.ExitStack, patience_seconds: float
+def connect(
+    arguments: Mapping[str, Any], stack: contextlib.ExitStack, timeout_seconds: float
 ) -> tuple[Client, bool]:
-    """A client, and whether its cluster ends with it; both are closed by the stack.
+    """Connect to the cluster that the arguments name, or start one.
 
     Args:
-        arguments: What `distributed.Client` takes; nothing for what Dask's configuration says.
-        stack: Closes what is opened here.
-        patience_seconds: How long to wait for a scheduler that has yet to write its file.
+        arguments: The arguments for `distributed.Client`; empty for the cluster that Dask's configuration describes.
+        stack: Closes the client, and the cluster if it was started here.
+        timeout_seconds: How long to wait for a scheduler to write its file.
+
+    Returns:
+        The client, and whether the cluster was started here.
 
     Raises:
-        ClusterError: No scheduler answers.
-        RunnerError: Arguments, or a configuration, that nobody takes.
+        ClusterError: No scheduler answers, or the cluster does not start.
+        RunnerError: An unexpected argument, or a configuration that makes no sense.
     """
-    if not _is_temporary(arguments):
-        return stack.enter_context(_client(arguments, patience_seconds)), False
-    client = _started(arguments, stack)
+    if _names_scheduler(arguments):
+        return stack.enter_context(_connect_to_scheduler(arguments, timeout_seconds)), False
+    client = _start_in_thread(arguments, stack)
     cluster = client.cluster
     if is_job_queue(cluster):
         _LOG.info(
@@ -87,41 +74,51 @@ def connected(
     return client, True
 
 
-def _is_temporary(arguments: Mapping[str, Any]) -> bool:
-    elsewhere = dask.config.get("scheduler-address", None) or dask.config.get("scheduler_address", None)
-    return not (arguments.get("address") or arguments.get("scheduler_file") or elsewhere)
+def _names_scheduler(arguments: Mapping[str, Any]) -> bool:
+    configured = dask.config.get("scheduler-address", None) or dask.config.get("scheduler_address", None)
+    return bool(arguments.get("address") or arguments.get("scheduler_file") or configured)
 
 
-def _client(arguments: Mapping[str, Any], patience_seconds: float) -> Client:
+# A scheduler that is running
+
+
+def _connect_to_scheduler(arguments: Mapping[str, Any], timeout_seconds: float) -> Client:
     file = arguments.get("scheduler_file")
     if file:
-        _await_file(Path(file), patience_seconds)
+        _wait_for_file(Path(file), timeout_seconds)
     try:
-        return opened_client(**_secured(arguments))
+        return open_client(**_with_security(arguments))
     except FileNotFoundError as error:
-        raise ClusterError(f"A file that security or scheduler_file names is not there: {error}") from error
+        raise ClusterError(f"A file that security or scheduler_file names does not exist: {error}") from error
     except (OSError, TimeoutError, asyncio.TimeoutError) as error:  # until Python 3.10 they were two
         raise ClusterError(
-            f"No Dask scheduler answers ({error}). Is the cluster up, and the address right? "
-            "One that speaks TLS has an address that begins with tls:// and wants security="
+            f"No Dask scheduler answers ({error}). Is the cluster running, and the address right? "
+            "The address of a scheduler that uses TLS begins with tls://, and needs security="
         ) from error
     except (TypeError, ValueError) as error:
-        if "address" in str(error):
-            raise RunnerError(
-                f"{arguments.get('address')!r} is no address of a scheduler ({error}); one is like tcp://host:8786"
-            ) from error
-        if "ssl_context" not in str(error):
-            raise RunnerError(f"distributed.Client does not take these arguments: {error}") from error
-        raise ClusterError(
-            "The scheduler speaks TLS, and the client has no certificates: give security=distributed.Security(tls_ca_file=..., "
-            "tls_client_cert=..., tls_client_key=..., require_encryption=True), or the same as a dict"
-        ) from error
+        raise _argument_error(arguments, error) from error
 
 
-def opened_client(**arguments: Any) -> Client:
-    """A client; one that could not be opened is closed at once.
+def _argument_error(arguments: Mapping[str, Any], error: Exception) -> ClusterError | RunnerError:
+    if "address" in str(error):
+        return RunnerError(
+            f"{arguments.get('address')!r} is not the address of a scheduler ({error}); an address is like tcp://host:8786"
+        )
+    if "ssl_context" not in str(error):
+        return RunnerError(f"distributed.Client does not take these arguments: {error}")
+    return ClusterError(
+        "The scheduler uses TLS, and the client has no certificates: give security=distributed.Security(tls_ca_file=..., "
+        "tls_client_cert=..., tls_client_key=..., require_encryption=True), or the same as a dict"
+    )
 
-    Dask closes it when it is collected as garbage, for which it takes a lock that this thread may hold by then.
+
+def open_client(**arguments: Any) -> Client:
+    """Open a client. If that fails, close it at once.
+
+    Otherwise Dask closes it when it is garbage-collected, for which it takes a lock that this thread may hold by then.
+
+    Args:
+        arguments: The arguments for `distributed.Client`.
     """
     client = Client.__new__(Client)
     try:
@@ -133,11 +130,11 @@ def opened_client(**arguments: Any) -> Client:
     return client
 
 
-def _await_file(path: Path, seconds: float) -> None:
-    """Return when the scheduler has written its file; Dask alone would wait for ever, and say nothing.
+def _wait_for_file(path: Path, seconds: float) -> None:
+    """Return as soon as the scheduler has written its file. Dask alone waits for ever, and logs nothing.
 
     Raises:
-        ClusterError: It has not, in time.
+        ClusterError: The file does not exist in time.
     """
     began = time.monotonic()
     with log_while_waiting(f"the scheduler's file {path}"):
@@ -149,28 +146,33 @@ def _await_file(path: Path, seconds: float) -> None:
             time.sleep(FILE_POLL_SECONDS)
 
 
-def _started(arguments: Mapping[str, Any], stack: contextlib.ExitStack) -> Client:
-    """A client of a new cluster; both are closed by the stack.
+# A cluster of the runner's own
 
-    A thread starts them, so that Ctrl-C finds a whole cluster to close and not half a one.
+
+def _start_in_thread(arguments: Mapping[str, Any], stack: contextlib.ExitStack) -> Client:
+    """Start a cluster and a client, both of which the stack closes.
+
+    A thread starts them, so that Ctrl-C does not interrupt the start and leave half a cluster.
     """
     if importlib.util.find_spec("bokeh") is None and arguments.get("dashboard_address"):
         raise ClusterError('The dashboard needs the package bokeh: pip install "penstock[dashboard]"')
+    # Private to `multiprocessing`: no public name says that a child process is still importing the main script. If it changes,
+    # an unguarded script fails with Dask's longer error. `test_a_script_without_a_guard_is_told_to_have_one` notices.
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise ClusterError(
-            "A local cluster was asked for while one of its workers was starting: the script runs again in each worker. "
-            'Put what starts the run under `if __name__ == "__main__":`'
+            "A worker that is starting runs the script again, which starts another local cluster. "
+            'Put the code that starts the run under `if __name__ == "__main__":`'
         )
     with ThreadPoolExecutor(1, initializer=block_interrupts) as thread:
         starting = thread.submit(_start, arguments)
-        # Before it is waited for: Ctrl-C may come twice, or in the moment in which it is there.
+        # Registered before the wait: Ctrl-C may come twice, or at the moment at which the cluster is ready.
         stack.callback(_close, starting)
         _, client = starting.result()
     return client
 
 
 def _close(starting: Future[tuple[Cluster, Client]]) -> None:
-    """Close what has been started, when it is there."""
+    """Wait until the cluster has started, and close it."""
     if starting.exception() is None:
         cluster, client = starting.result()
         try:
@@ -180,7 +182,7 @@ def _close(starting: Future[tuple[Cluster, Client]]) -> None:
 
 
 def _close_cluster(cluster: Cluster) -> None:
-    """Close a cluster, and wait for that not for ever: Dask sometimes does where a worker is being started once more."""
+    """Close a cluster. Dask sometimes waits for ever to close a cluster that is restarting a worker, so the wait is limited."""
     if not isinstance(cluster, SpecCluster):
         cluster.close()
         return
@@ -188,99 +190,99 @@ def _close_cluster(cluster: Cluster) -> None:
         cluster.close(timeout=CLOSE_SECONDS)
     except asyncio.TimeoutError:
         _LOG.warning(
-            "The cluster has not ended within %g s; what is left of it ends with this process", CLOSE_SECONDS
+            "The cluster did not close within %g s; its remaining processes end with this one", CLOSE_SECONDS
         )
 
 
 def _start(arguments: Mapping[str, Any]) -> tuple[Cluster, Client]:
     _check_names(arguments)
-    wanted = None if arguments else configured()
+    settings = None if arguments else cluster_settings()
     of_client = inspect.signature(Client).parameters
-    # Both take it: the cluster to have it, and a cluster's client from there.
+    # Both the cluster and its client take `security`; the client gets it from the cluster.
     of_cluster = {
         name: value for name, value in arguments.items() if name not in of_client or name == "security"
     }
     rest = {name: value for name, value in arguments.items() if name in of_client and name != "security"}
-    cluster = _local(of_cluster) if wanted is None else _of_configuration(wanted)
+    cluster = _local_cluster(of_cluster) if settings is None else _configured_cluster(settings)
     try:
-        if wanted is not None:
-            _scale(cluster, wanted)
-        return cluster, opened_client(**{**rest, "address": cluster})
+        if settings is not None:
+            _scale(cluster, settings)
+        return cluster, open_client(**{**rest, "address": cluster})
     except BaseException:
         cluster.close()
         raise
 
 
 def _check_names(arguments: Mapping[str, Any]) -> None:
-    """Refuse what nobody takes: Dask starts workers with it, which die of it and say so in their own logs only."""
+    """Refuse unexpected arguments. Dask would start workers with them, which fail and say so in their own logs only."""
     if "worker_class" in arguments:
         return
     takers = {Client, LocalCluster, Nanny, *Worker.__mro__} - {object}
     known = {name for taker in takers for name in inspect.signature(taker).parameters}
     unknown = sorted(arguments.keys() - known)
     if unknown:
-        near = [each for name in unknown for each in difflib.get_close_matches(name, known, 1)]
-        hint = f"; did you mean {', '.join(near)}?" if near else ""
-        raise RunnerError(f"Arguments of a local cluster that nobody takes: {', '.join(unknown)}{hint}")
+        similar = [match for name in unknown for match in difflib.get_close_matches(name, known, 1)]
+        hint = f"; did you mean {', '.join(similar)}?" if similar else ""
+        raise RunnerError(f"Unexpected keyword arguments for the local cluster: {', '.join(unknown)}{hint}")
 
 
-def _local(arguments: Mapping[str, Any]) -> LocalCluster:
-    """A local cluster. It listens on loopback only, its dashboard too, unless it is told where else."""
+def _local_cluster(arguments: Mapping[str, Any]) -> LocalCluster:
+    """A local cluster. It and its dashboard listen on loopback only, unless an argument says otherwise."""
     port = DASHBOARD_PORT if _is_free(DASHBOARD_PORT) else 0
     address = arguments.get("dashboard_address", port)
     if isinstance(address, int) or str(address).lstrip(":").isdigit():
         address = f"127.0.0.1:{str(address).lstrip(':')}"
     try:
-        return LocalCluster(**{**_secured(arguments), "dashboard_address": address})
+        return LocalCluster(**{**_with_security(arguments), "dashboard_address": address})
     except RuntimeError as error:
         raise ClusterError(
-            f"A local cluster could not be started ({error}); what its workers say is shown above. A script that starts one puts "
-            'what starts the run under `if __name__ == "__main__":`, since each worker runs the script again'
+            f"The local cluster did not start ({error}); the output of its workers is above. In a script, put the code "
+            'that starts the run under `if __name__ == "__main__":`, since each worker runs the script again'
         ) from error
 
 
-def _of_configuration(wanted: Configured) -> Cluster:
-    if wanted.cls is None:
-        return _local(wanted.arguments)
-    cls, arguments = imported(wanted.cls), _secured(wanted.arguments)
+def _configured_cluster(settings: ClusterSettings) -> Cluster:
+    if settings.cls is None:
+        return _local_cluster(settings.arguments)
+    cls, arguments = import_class(settings.cls), _with_security(settings.arguments)
     if is_job_queue(cls):
-        _check_jobs(wanted)
-        cls, arguments = renewing(cls), staggered(cls, arguments)
+        _check_jobs(settings)
+        cls, arguments = with_replaceable_jobs(cls), with_staggered_lifetimes(cls, arguments)
     try:
         cluster = cls(**arguments)
     except (TypeError, ValueError) as error:
         raise RunnerError(
-            f"{wanted.cls} does not take the arguments of penstock.cluster in Dask's configuration: {error}"
+            f"{settings.cls} does not take the arguments of penstock.cluster in Dask's configuration: {error}"
         ) from error
     if not isinstance(cluster, Cluster):
         raise RunnerError(
-            f"penstock.cluster.class in Dask's configuration is {wanted.cls}, which gives a {type(cluster).__name__} and no cluster"
+            f"penstock.cluster.class in Dask's configuration is {settings.cls}, which returns a {type(cluster).__name__} instead of a cluster"
         )
     return cluster
 
 
-def _check_jobs(wanted: Configured) -> None:
-    if not (wanted.scale or wanted.adapt or wanted.arguments.get("n_workers")):
+def _check_jobs(settings: ClusterSettings) -> None:
+    if not (settings.scale or settings.adapt or settings.arguments.get("n_workers")):
         raise RunnerError(
-            f"penstock.cluster in Dask's configuration asks for no job: {wanted.cls} starts without workers. "
+            f"penstock.cluster in Dask's configuration asks for no job: {settings.cls} starts without workers. "
             "Set scale, to 4 or {jobs: 4} for instance, or adapt, to {minimum_jobs: 1, maximum_jobs: 10}"
         )
 
 
-def _scale(cluster: Cluster, wanted: Configured) -> None:
+def _scale(cluster: Cluster, settings: ClusterSettings) -> None:
     try:
-        if wanted.scale:
-            cluster.scale(**wanted.scale)
-        if wanted.adapt is not None:
-            cluster.adapt(**wanted.adapt)
+        if settings.scale:
+            cluster.scale(**settings.scale)
+        if settings.adapt is not None:
+            cluster.adapt(**settings.adapt)
     except (TypeError, ValueError) as error:
         raise RunnerError(
-            f"{wanted.cls or 'A local cluster'} cannot be scaled as penstock.cluster in Dask's configuration says: {error}"
+            f"{settings.cls or 'A local cluster'} cannot be scaled as penstock.cluster in Dask's configuration says: {error}"
         ) from error
 
 
-def _secured(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments, with a `Security` where a file or a command line can have but a mapping."""
+def _with_security(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments, with a `Security` in place of a mapping, which is what a file or a command line can hold."""
     security = arguments.get("security")
     return {**arguments, "security": Security(**security)} if isinstance(security, Mapping) else {**arguments}
 
@@ -288,18 +290,3 @@ def _secured(arguments: Mapping[str, Any]) -> dict[str, Any]:
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
-def checked(client: Client) -> Client:
-    """The client, if a run can use it.
-
-    Raises:
-        ClusterError: It is closed, or asynchronous.
-    """
-    if client.status != "running":
-        raise ClusterError(f"The client is {client.status}; give DaskRunner an open distributed.Client")
-    if client.asynchronous:
-        raise ClusterError(
-            "The client is asynchronous; give DaskRunner a Client made without asynchronous=True"
-        )
-    return client

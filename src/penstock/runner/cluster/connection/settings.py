@@ -1,4 +1,7 @@
-"""The section `penstock` of Dask's configuration. `penstock.yaml`, next to this file, has its keys, what they mean, and defaults."""
+"""The user's settings: arguments of `DaskRunner`, and the section `penstock` of Dask's configuration.
+
+The file `penstock.yaml`, next to this one, lists the keys of the section, with their meanings and defaults.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,94 @@ from pathlib import Path
 from typing import Any
 
 import dask.config
+from distributed import Client
+from distributed.deploy import Cluster
 
-from penstock.errors import RunnerError
+from penstock.errors import ClusterError, RunnerError
 
 _DEFAULTS: dict[str, Any]
 [_DEFAULTS] = dask.config.collect_yaml([str(Path(__file__).with_name("penstock.yaml"))])
 dask.config.update_defaults(_DEFAULTS)
 
+SET_BY_RUNNER = ("asynchronous", "set_as_default")
+"""Arguments of `distributed.Client` that the runner sets itself."""
+
+
+# Arguments of DaskRunner
+
+
+def check_client_type(client: object, client_kwargs: Mapping[str, Any]) -> None:
+    """Check that the runner can connect to what it is given, and that it is given one thing.
+
+    Args:
+        client: The first argument of `DaskRunner`.
+        client_kwargs: The arguments for `distributed.Client`.
+
+    Raises:
+        RunnerError: The client is no client, cluster or address, or there are arguments as well.
+    """
+    if client is not None and client_kwargs:
+        hint = f"write address={client!r}" if isinstance(client, str) else "give one or the other"
+        raise RunnerError(
+            f"DaskRunner was given a client and also {', '.join(sorted(client_kwargs))}; {hint}"
+        )
+    if not isinstance(client, Client | Cluster | str | None):
+        raise RunnerError(
+            f"DaskRunner takes a distributed Client, a cluster or an address, not a {type(client).__name__}"
+        )
+
+
+def client_arguments(client: object, client_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments for `distributed.Client`, without those that the runner sets itself.
+
+    Args:
+        client: The first argument of `DaskRunner`.
+        client_kwargs: The arguments for `distributed.Client`.
+
+    Raises:
+        RunnerError: An argument that the runner sets itself, or an empty address.
+    """
+    for name in SET_BY_RUNNER:
+        if client_kwargs.get(name):
+            raise RunnerError(
+                f"DaskRunner does not take {name}: it uses its client for its own runs only. "
+                "To use such a client, create it and pass it: DaskRunner(client)"
+            )
+    for name, value in {"client": client, **client_kwargs}.items():
+        if name in {"client", "address", "scheduler_file"} and value == "":
+            raise RunnerError(f"DaskRunner was given an empty {name}; was a variable not set?")
+    return {name: value for name, value in client_kwargs.items() if name not in SET_BY_RUNNER}
+
+
+def check_client(client: Client) -> None:
+    """Check that a run can use the client.
+
+    Args:
+        client: A client that the user has opened.
+
+    Raises:
+        ClusterError: The client is closed or asynchronous.
+    """
+    if client.status != "running":
+        raise ClusterError(f"The client is {client.status}; give DaskRunner an open distributed.Client")
+    if client.asynchronous:
+        raise ClusterError(
+            "The client is asynchronous; give DaskRunner a Client made without asynchronous=True"
+        )
+
+
+# Dask's configuration
+
 
 @dataclass(frozen=True)
-class Configured:
-    """The cluster of a `DaskRunner()` without arguments.
+class ClusterSettings:
+    """The cluster that Dask's configuration describes, for a `DaskRunner()` without arguments.
 
     Attributes:
-        cls: The import path of its class, or of a function that returns one; None for a local cluster.
-        arguments: What it takes.
-        scale: What its `scale` takes; nothing to leave it as it starts.
-        adapt: What its `adapt` takes; None not to adapt.
+        cls: The import path of the cluster's class, or of a function that returns a cluster; None for a local cluster.
+        arguments: The arguments of the class.
+        scale: The arguments of the cluster's `scale`; empty to leave the cluster at the size with which it starts.
+        adapt: The arguments of the cluster's `adapt`; None for a cluster of fixed size.
     """
 
     cls: str | None
@@ -33,11 +107,11 @@ class Configured:
     adapt: Mapping[str, Any] | None
 
 
-def configured() -> Configured | None:
+def cluster_settings() -> ClusterSettings | None:
     """The cluster that Dask's configuration describes; None if it describes none.
 
     Raises:
-        RunnerError: The section has keys that nobody reads, or values that make no sense.
+        RunnerError: An unknown key, or a value that makes no sense.
     """
     section = _section("penstock.cluster", _DEFAULTS["penstock"]["cluster"])
     if not any(value is not None and value != {} for value in section.values()):
@@ -51,7 +125,7 @@ def configured() -> Configured | None:
         raise RunnerError(
             f"penstock.cluster.class in Dask's configuration is {cls!r}; give an import path, dask_jobqueue.SLURMCluster for instance"
         )
-    return Configured(
+    return ClusterSettings(
         cls,
         _arguments("arguments", section["arguments"] or {}),
         _arguments("scale", {"n": scale} if _is_number(scale) else scale or {}),
@@ -59,37 +133,40 @@ def configured() -> Configured | None:
     )
 
 
-def worker_timeout(given: float | None) -> float:
-    """How many seconds a run waits for a worker: as given, or as configured.
+def worker_timeout(seconds: float | None) -> float:
+    """How many seconds a run waits for a worker.
+
+    Args:
+        seconds: The argument of `DaskRunner`; None for the value in Dask's configuration.
 
     Raises:
-        RunnerError: It is no positive number.
+        RunnerError: The value is not a positive number.
     """
     name = "worker_timeout_seconds"
-    if given is None:
-        given = _section("penstock", _DEFAULTS["penstock"])["worker-timeout-seconds"]
+    if seconds is None:
+        seconds = _section("penstock", _DEFAULTS["penstock"])["worker-timeout-seconds"]
         name = "penstock.worker-timeout-seconds in Dask's configuration"
-    if not _is_number(given) or given <= 0:
+    if not _is_number(seconds) or seconds <= 0:
         raise RunnerError(
-            f"{name} is {given!r}; give the number of seconds to wait for a worker, {_DEFAULTS['penstock']['worker-timeout-seconds']} for instance"
+            f"{name} is {seconds!r}; give the number of seconds to wait for a worker, {_DEFAULTS['penstock']['worker-timeout-seconds']} for instance"
         )
-    return float(given)
+    return float(seconds)
 
 
 def _section(path: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """The section, whatever its keys are written with, - or _."""
+    """A section of Dask's configuration over its defaults. Its keys may be written with - or _."""
     section = dask.config.get(path)
     if not isinstance(section, Mapping):
         raise RunnerError(
             f"{path} in Dask's configuration is {section!r}; give a mapping with {', '.join(defaults)}"
         )
-    written = {key.replace("_", "-"): value for key, value in section.items()}
-    unknown = sorted(set(written) - set(defaults))
+    values = {key.replace("_", "-"): value for key, value in section.items()}
+    unknown = sorted(set(values) - set(defaults))
     if unknown:
         raise RunnerError(
-            f"{path} in Dask's configuration has {', '.join(unknown)}, which nobody reads; it takes {', '.join(defaults)}"
+            f"Unexpected keys for {path} in Dask's configuration: {', '.join(unknown)}; it takes {', '.join(defaults)}"
         )
-    return {**defaults, **written}
+    return {**defaults, **values}
 
 
 def _arguments(key: str, value: Any) -> dict[str, Any]:

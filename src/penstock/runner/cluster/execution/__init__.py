@@ -1,4 +1,4 @@
-"""How a plan runs on a cluster, and survives its workers. Connecting and waiting for workers are in the rooms beside it."""
+"""Runs a plan on a cluster whose workers may die. Connecting and waiting for workers are in the folders next to this one."""
 
 from __future__ import annotations
 

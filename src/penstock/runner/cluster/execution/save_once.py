@@ -23,7 +23,7 @@ import distributed.scheduler
 from distributed.diagnostics.plugin import SchedulerPlugin
 
 from penstock.graph.taskspec import new_task, reference, with_work, without_input, work_of
-from penstock.runner.cluster.broadcast import tidy
+from penstock.runner.cluster.broadcast import clean_up_scheduler
 from penstock.tasks.base import Work
 from penstock.tasks.call_tasks import Call
 from penstock.tasks.dataset_tasks import Confirm, Save
@@ -52,7 +52,7 @@ def saving_once(client: Client) -> Iterator[None]:
             )
         yield
     finally:
-        failure = tidy(client, _remove, name=name)
+        failure = clean_up_scheduler(client, _remove, name=name)
         if failure is not None:
             _LOG.warning(
                 "Completed saves may have been repeated if a worker died: the scheduler plugin failed with %s",

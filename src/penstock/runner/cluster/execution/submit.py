@@ -1,49 +1,127 @@
-"""How a graph is run on a cluster, and stopped."""
+"""Run a graph on a cluster: place its tasks, submit it, wait for it, and stop it if it fails."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import dask
 from distributed import Client, Future, KilledWorker, as_completed, rejoin, secede
 
 from penstock.errors import ClusterError
 from penstock.graph.taskspec import is_data
-from penstock.runner.cluster.execution.killed_workers import suspected
-from penstock.runner.cluster.execution.large_inputs import keeping_large_inputs_on_workers
+from penstock.runner.cluster.execution.cluster_values import keeping_large_inputs_on_workers
+from penstock.runner.cluster.execution.killed_workers import killed_workers_error
 from penstock.runner.cluster.execution.save_once import saving_once
 from penstock.runner.cluster.workers.waiting import log_while_waiting
 
 if TYPE_CHECKING:
+    from penstock.graph.plan import Plan
     from penstock.runner.cluster.session import ClusterSession
+    from penstock.tasks.policy import NodePolicy
 
-POLL_SECONDS = 0.05
-"""How soon it is asked again whether anything runs; doubled each time, up to a second."""
+_LOG = logging.getLogger(__name__)
+
+FIRST_STOP_POLL_SECONDS = 0.05
+"""Polling interval, in seconds, while tasks finish. Each interval is twice as long as the one before, up to a second."""
+
+QUIET_POLLS = 2
+"""How often in a row no task may be found before a run counts as stopped: a task may be on its way from scheduler to worker."""
 
 
-def computed(session: ClusterSession, graph: Mapping[str, Any], keys: Sequence[str]) -> list[Future]:
-    """Futures of the keys, all of them finished; when this raises, no task of the graph runs any more.
+# Placement
 
-    If the runner owns the cluster, it closes the cluster next instead, which ends the tasks.
+
+def placing_nodes(client: Client, plan: Plan) -> contextlib.AbstractContextManager[Any]:
+    """Submit graphs inside the block with the resources, priorities and workers that the plan's policies ask for.
+
+    The call of a node takes the resources. Its loads and saves do not: they could wait for a GPU that they do not need.
+
+    Args:
+        client: Connected to the cluster.
+        plan: What runs.
+    """
+    policies = {name: policy for name, policy in plan.policies.items() if policy.placement}
+    tasks = {
+        key: (task.kind, policies[task.node]) for key, task in plan.tasks.items() if task.node in policies
+    }
+    resources = {key: dict(policy.resources or {}) for key, (kind, policy) in tasks.items() if kind == "call"}
+    priorities = {key: policy.priority for key, (_, policy) in tasks.items()}
+    workers_by_node = _workers_by_node(client, policies)
+    workers = {
+        key: workers_by_node[task.node] for key, task in plan.tasks.items() if task.node in workers_by_node
+    }
+    by_name = {
+        "resources": _ByKey(resources, {}),
+        "priority": _ByKey(priorities, 0),
+        "workers": _ByKey(workers, []),
+    }
+    # An annotation that no policy asks for keeps the value that the caller of the run has set with `dask.annotate`.
+    annotations = {name: by_key for name, by_key in by_name.items() if any(by_key.value_by_key.values())}
+    annotated: contextlib.AbstractContextManager[Any] = dask.annotate(**annotations)
+    return annotated
+
+
+def _workers_by_node(client: Client, policies: Mapping[str, NodePolicy]) -> dict[str, list[str]]:
+    """The workers that each node may run on. A worker of that name is given by its address, since a name may be a number."""
+    wanted = {name: _as_list(policy.workers) for name, policy in policies.items() if policy.workers}
+    known = client.scheduler_info(n_workers=-1)["workers"] if wanted else {}
+    address_by_name = {str(worker["name"]): address for address, worker in known.items()}
+    existing = {*known, *address_by_name, *(worker["host"] for worker in known.values())}
+    for name, workers in wanted.items():
+        if existing.isdisjoint(workers):
+            _LOG.warning("Node %s waits until a worker of its policy starts: %s", name, ", ".join(workers))
+    return {name: [address_by_name.get(each, each) for each in workers] for name, workers in wanted.items()}
+
+
+def _as_list(workers: str | Sequence[str]) -> list[str]:
+    return [workers] if isinstance(workers, str) else list(workers)
+
+
+@dataclass(frozen=True)
+class _ByKey:
+    """An annotation that Dask's scheduler calls for each key. It must not return None."""
+
+    value_by_key: dict[str, Any]
+    default: Any
+
+    def __call__(self, key: str) -> Any:
+        return self.value_by_key.get(key, self.default)
+
+
+# Running
+
+
+def compute(session: ClusterSession, graph: Mapping[str, Any], keys: Sequence[str]) -> list[Future]:
+    """Run a graph, and return the futures of the keys, all of them finished.
+
+    If this raises, no task of the graph runs any more; if the runner owns the cluster, the runner closes it next, which ends them.
+
+    Args:
+        session: The cluster.
+        graph: A Dask graph.
+        keys: Keys of the graph.
 
     Raises:
-        NodeError: A task was given up, since its workers died again and again.
-        ClusterError: The scheduler is gone, or has given up the run.
+        NodeError: A task was given up, since it was on several workers when they died.
+        ClusterError: The scheduler has ended, or has given up the run.
     """
     client = session.client
-    with _aside(), keeping_large_inputs_on_workers(client, graph) as small:
+    with _leaving_worker_slot(), keeping_large_inputs_on_workers(client, graph) as small_graph:
         futures: list[Future] = []
         try:
-            # Closed before the run is stopped: until then the scheduler keeps what is saved, for nobody, and knows no end.
+            # Left before the run is stopped: inside the block the scheduler keeps saves that no task needs any more.
             with saving_once(client):
-                futures = client.get(small, list(keys), sync=False)
+                futures = client.get(small_graph, list(keys), sync=False)
                 _wait(client, futures, graph)
         except BaseException:
             if not session.owns_cluster:
-                # Interrupted while it was sent, the graph may be there although no future is here.
+                # If Ctrl-C came while the graph was sent, the scheduler may have it although there are no futures here.
                 tasks = frozenset(key for key, task in graph.items() if not is_data(task))
                 _stop(client, futures or [Future(key, client) for key in keys], tasks)
             raise
@@ -51,12 +129,12 @@ def computed(session: ClusterSession, graph: Mapping[str, Any], keys: Sequence[s
 
 
 @contextlib.contextmanager
-def _aside() -> Iterator[None]:
-    """While a run inside a task waits, the task's place on its worker is free for the tasks that it waits for."""
-    # Not inside of `except`: what is raised meanwhile would have that error as its context.
+def _leaving_worker_slot() -> Iterator[None]:
+    """Inside a task, free the task's slot on its worker for the block: a run in a task must not wait for its own slot."""
+    # Not inside of `except`: an exception of the block would have that error as its context.
     has_seceded = False
     with contextlib.suppress(ValueError, AttributeError, KeyError):
-        # In no task, or aside already.
+        # Raises outside of a task, and in a task that has left its slot already.
         secede()
         has_seceded = True
     try:
@@ -71,7 +149,7 @@ def _wait(client: Client, futures: list[Future], graph: Mapping[str, Any]) -> No
     while waiting:
         for future in as_completed(waiting, loop=client.loop):
             if future.status == "error":
-                raise _cause(client, future, graph)
+                raise _failure(client, future, graph)
             if future.status in {"cancelled", "lost"} and client.status != "running":
                 raise ClusterError(
                     "The connection to the scheduler is lost: it has ended, or the network is down"
@@ -80,43 +158,47 @@ def _wait(client: Client, futures: list[Future], graph: Mapping[str, Any]) -> No
                 raise ClusterError(
                     f"The scheduler gave up task {future.key}; was it cancelled, or the cluster restarted?"
                 )
-        # What a worker held that died in the meantime is computed again.
+        # Dask computes again what was on a worker that has died since.
         waiting = [future for future in futures if future.status != "finished"]
 
 
-def _cause(client: Client, future: Future, graph: Mapping[str, Any]) -> BaseException:
+def _failure(client: Client, future: Future, graph: Mapping[str, Any]) -> BaseException:
     error: BaseException = future.exception()
-    return suspected(client, error, graph) if isinstance(error, KilledWorker) else error
+    return killed_workers_error(client, error, graph) if isinstance(error, KilledWorker) else error
+
+
+# Stopping
 
 
 def _stop(client: Client, futures: list[Future], keys: frozenset[str]) -> None:
-    """Return when neither the scheduler nor any worker does anything for the keys, nor will."""
+    """Return when neither the scheduler nor a worker runs tasks of the keys, or will run one."""
     if client.status != "running":
-        # The scheduler's end is the end of its workers.
+        # The workers end with their scheduler.
         return
     with (
         contextlib.suppress(OSError, asyncio.TimeoutError),
-        log_while_waiting("the workers to stop what they do"),
+        log_while_waiting("the workers to stop their tasks"),
     ):
-        seconds, quiet = POLL_SECONDS, 0
-        # Twice, since what the scheduler has told a worker may still be on its way there.
-        while quiet < 2:  # noqa: PLR2004
+        seconds, quiet = FIRST_STOP_POLL_SECONDS, 0
+        while quiet < QUIET_POLLS:
             client.cancel(futures, force=True)
-            is_busy = client.run_on_scheduler(_is_planned, keys=keys) or any(
-                client.run(_is_known, keys=keys, on_error="ignore").values()
+            is_busy = client.run_on_scheduler(_scheduler_plans, keys=keys) or any(
+                client.run(_worker_knows, keys=keys, on_error="ignore").values()
             )
             quiet = 0 if is_busy else quiet + 1
             time.sleep(seconds)
-            seconds = min(1.0, 2 * seconds) if is_busy else POLL_SECONDS
+            seconds = min(1.0, 2 * seconds) if is_busy else FIRST_STOP_POLL_SECONDS
 
 
-def _is_planned(keys: frozenset[str], dask_scheduler: Any) -> bool:
+def _scheduler_plans(keys: frozenset[str], dask_scheduler: Any) -> bool:
     tasks = (dask_scheduler.tasks.get(key) for key in keys)
     states = {task.state for task in tasks if task is not None}
-    return bool(
-        dask_scheduler._active_graph_updates or states & {"waiting", "processing", "queued", "no-worker"}
-    )
+    # Private to distributed's `Scheduler`: no public name says that a graph has arrived whose tasks are not listed yet. If it
+    # changes, a run that fails ends with AttributeError.
+    # `test_a_failure_after_a_stored_dataset_has_been_read_ends_the_run` notices.
+    arriving = dask_scheduler._active_graph_updates  # noqa: SLF001
+    return bool(arriving or states & {"waiting", "processing", "queued", "no-worker"})
 
 
-def _is_known(keys: frozenset[str], dask_worker: Any) -> bool:
+def _worker_knows(keys: frozenset[str], dask_worker: Any) -> bool:
     return not keys.isdisjoint(dask_worker.state.tasks)

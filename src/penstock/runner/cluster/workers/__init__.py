@@ -1,4 +1,4 @@
-"""Whether workers are there, may come, and are replaced. What they do is in `execution`."""
+"""Counts the cluster's workers, waits for them and replaces them. What the workers run is in `execution`."""
 
 from __future__ import annotations
 

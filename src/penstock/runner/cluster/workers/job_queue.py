@@ -1,12 +1,15 @@
-"""Clusters whose workers are jobs in a queue: any class of `dask_jobqueue`."""
+"""Clusters whose workers are jobs of a batch queue: all classes of `dask_jobqueue`."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import itertools
 import logging
+import signal
 import sys
-from collections.abc import Collection, Mapping, Sequence
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import dask
@@ -14,23 +17,38 @@ from dask.utils import format_time, parse_timedelta
 from distributed.deploy.spec import ProcessInterface
 
 from penstock.errors import RunnerError
-from penstock.runner.cluster.connection.signals import handlers_kept
 
 _LOG = logging.getLogger(__name__)
 
-STAGGER = 0.1
-"""The part of a `--lifetime` by which workers may retire early, so that they do not all do so at once."""
+LIFETIME_STAGGER_FRACTION = 0.1
+"""The part of a `--lifetime` by which workers may stop early, so that they do not all stop at the same time."""
 
 
-def imported(path: str) -> Any:
-    """What a dotted path names. Ctrl-C stays what it is.
+def is_job_queue(cluster: Any) -> bool:
+    """Whether a cluster, or a class of clusters, starts its workers as jobs of a queue.
+
+    Args:
+        cluster: A cluster, a class of clusters, or None.
+    """
+    module = sys.modules.get("dask_jobqueue")
+    if module is None:
+        return False
+    cls = cluster if isinstance(cluster, type) else type(cluster)
+    return issubclass(cls, module.JobQueueCluster)
+
+
+def import_class(path: str) -> Any:
+    """Import the class, or the function, that a dotted path names. Ctrl-C keeps its meaning.
+
+    Args:
+        path: For instance `dask_jobqueue.SLURMCluster`.
 
     Raises:
-        RunnerError: There is no such thing; says what to install if it is of `dask_jobqueue`.
+        RunnerError: The import fails. If `dask_jobqueue` is missing, the error says what to install.
     """
     module, _, name = path.rpartition(".")
     try:
-        with handlers_kept():
+        with keeping_signal_handlers():
             return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         hint = ': pip install "penstock[hpc]"' if path.startswith("dask_jobqueue.") else ""
@@ -39,33 +57,30 @@ def imported(path: str) -> Any:
         ) from error
 
 
-def is_job_queue(cluster: Any) -> bool:
-    """Whether the cluster, or class of clusters, starts its workers as jobs of a queue."""
-    module = sys.modules.get("dask_jobqueue")
-    if module is None:
-        return False
-    cls = cluster if isinstance(cluster, type) else type(cluster)
-    return issubclass(cls, module.JobQueueCluster)
+# Jobs
 
 
-def renewing(cls: Any) -> Any:
-    """A cluster class whose jobs can be replaced, tell why they could not be submitted, and close.
+def with_replaceable_jobs(cls: Any) -> Any:
+    """A subclass of a cluster class, whose jobs can be replaced, keep why they could not be submitted, and close.
 
-    With the class itself, the queue's refusal ends up in a log; a job that ended counts on; and a job that was never
-    submitted keeps the cluster from closing, which asserts that all its jobs have.
+    The class itself logs that the queue refuses a job, and keeps no reason; counts jobs that have ended; and asserts, when it
+    closes, that all its jobs are closed, which a job that was never submitted is not.
+
+    Args:
+        cls: A subclass of `dask_jobqueue.JobQueueCluster`.
     """
     numbers = itertools.count()
 
     class Job(cls.job_cls):  # type: ignore[misc]  # dask_jobqueue ships no types
         failure: str | None = None
-        """What the command said that should have submitted it."""
+        """The error of the command that submits the job."""
 
         async def start(self) -> None:
             try:
                 await super().start()
-            except Exception as error:  # noqa: BLE001 - told by `failure`
-                self.failure = _said(error)
-                # To the cluster it is a job like others, until somebody looks.
+            except Exception as error:  # noqa: BLE001 - kept in `failure`
+                self.failure = _submit_error_text(error)
+                # To the cluster it is a job like others, until the supervisor finds its failure.
                 await ProcessInterface.start(self)
 
         async def close(self) -> None:
@@ -75,18 +90,27 @@ def renewing(cls: Any) -> Any:
     class Cluster(cls):  # type: ignore[misc]  # the same
         job_cls = Job
 
+        # Private to distributed's `SpecCluster`: no public method names new workers. If it changes, the cluster uses the name of
+        # a job that has ended again, and removes the new job when the loss of the old one is noticed.
+        # `test_a_job_that_is_cancelled_is_replaced` (Slurm) notices.
         def _new_worker_name(self, worker_number: int) -> str:  # noqa: ARG002 - Dask's signature
-            # Never one that was used before: the loss of a worker is noticed late, and by its name.
+            # `_name` is the cluster's name as the queue sees it; `test_a_run_on_two_nodes` (Slurm) fails without it.
             return f"{self._name}-{next(numbers)}"
 
         async def replace(self, ended: Collection[str]) -> None:
-            """Forget jobs that have ended, and ask for as many new ones, unless the cluster adapts and does so itself."""
+            """Forget jobs that have ended, and submit as many new ones, unless the cluster adapts and does so itself.
+
+            Args:
+                ended: The names of the jobs.
+            """
             before = len(self.worker_spec)
             for name in ended:
                 self.worker_spec.pop(name, None)
                 job = self.workers.pop(name, None)
                 if job is not None:
                     await job.close()
+            # Private to distributed's `Cluster`: no public name says whether it adapts. If it changes, replacing a job raises
+            # AttributeError. `test_a_job_that_is_cancelled_is_replaced_by_a_cluster_that_adapts` (Slurm) notices.
             if self._adaptive is None:
                 self.scale(jobs=before)
 
@@ -94,31 +118,78 @@ def renewing(cls: Any) -> Any:
     return Cluster
 
 
-def _said(error: Exception) -> str:
-    """What the command wrote to stderr, which dask_jobqueue puts at the end of a longer story."""
-    said = str(error).rpartition("stderr:\n")[2].strip().splitlines()
-    return "; ".join(line.strip() for line in said) or repr(error)
+def _submit_error_text(error: Exception) -> str:
+    """What the command wrote to stderr, which dask_jobqueue puts at the end of its message."""
+    lines = str(error).rpartition("stderr:\n")[2].strip().splitlines()
+    return "; ".join(line.strip() for line in lines) or repr(error)
 
 
-def staggered(cls: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a cluster, whose workers do not all retire at the same time if they have a `--lifetime`.
+def with_staggered_lifetimes(cls: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a cluster whose workers, if they have a `--lifetime`, do not all stop at the same time.
 
-    No worker lives longer than it said: it is shortened by as much as it may vary.
+    No worker lives longer than its `--lifetime`, which is shortened by as much as it varies.
+
+    Args:
+        cls: A subclass of `dask_jobqueue.JobQueueCluster`.
+        arguments: Its arguments.
     """
     name = arguments.get("config_name") or cls.job_cls.config_name
     configured: Sequence[str] = dask.config.get(f"jobqueue.{name}.worker-extra-args", None) or []
     given = [str(each) for each in arguments.get("worker_extra_args") or configured]
-    # `--lifetime 55m` and `--lifetime=55m` are the same, and both may stand in one string.
+    # `--lifetime 55m` and `--lifetime=55m` are the same, and one string may hold both words.
     words = " ".join(given).replace("--lifetime=", "--lifetime ").split()
     if "--lifetime" not in words[:-1] or any(word.startswith("--lifetime-stagger") for word in words):
         return dict(arguments)
     place = words.index("--lifetime")
     seconds = parse_timedelta(words[place + 1])
-    words[place + 1] = f"{seconds * (1 - STAGGER):g}s"
-    extra = [*words, "--lifetime-stagger", f"{seconds * STAGGER:g}s"]
+    words[place + 1] = f"{seconds * (1 - LIFETIME_STAGGER_FRACTION):g}s"
+    extra = [*words, "--lifetime-stagger", f"{seconds * LIFETIME_STAGGER_FRACTION:g}s"]
     _LOG.info(
-        "Workers retire one after the other, between %s and %s after they start",
-        format_time(seconds * (1 - 2 * STAGGER)),
+        "Workers stop one after the other, between %s and %s after they start",
+        format_time(seconds * (1 - 2 * LIFETIME_STAGGER_FRACTION)),
         format_time(seconds),
     )
     return {**arguments, "worker_extra_args": extra}
+
+
+# Ctrl-C, whose meaning `dask_jobqueue` changes
+
+_patch_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def keeping_signal_handlers() -> Iterator[None]:
+    """Keep modules that this thread imports inside the block from setting a handler for Ctrl-C.
+
+    `dask_jobqueue` sets one that ends the process with exit code 0. Outside of the main thread its import fails, since only
+    the main thread can set a handler.
+    """
+    importer = threading.get_ident()
+
+    def ignoring_importer(number: int, handler: Any) -> Any:
+        if threading.get_ident() == importer and number == signal.SIGINT:
+            return signal.getsignal(number)
+        return original(number, handler)
+
+    with _patch_lock:
+        original = signal.signal
+        signal.signal = ignoring_importer  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            signal.signal = original
+
+
+@contextlib.contextmanager
+def raising_on_ctrl_c() -> Iterator[None]:
+    """Have Ctrl-C raise `KeyboardInterrupt` inside the block, also if the user has imported `dask_jobqueue`."""
+    handler = signal.getsignal(signal.SIGINT)
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or getattr(handler, "__module__", None) != "dask_jobqueue.runner":
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)

@@ -1,4 +1,4 @@
-"""What a queue says of the jobs of a cluster."""
+"""The states of a cluster's jobs, as Slurm reports them, and the logs of jobs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ANSWER_SECONDS = 20
-"""How long a queue may take to answer; a busy Slurm takes its time."""
+SQUEUE_SECONDS = 20
+"""How long `squeue` may take; a busy Slurm is slow."""
 
-LOG_LINES = 8
-"""How many lines of a job's own log are shown."""
+JOB_LOG_LINES = 8
+"""How many lines of a job's log an error shows."""
 
-LOG_BYTES = 4000
-"""How much of the end of a log is read for them."""
+JOB_LOG_BYTES = 4000
+"""How much of the end of a job's log is read to find these lines."""
 
 _ALIVE = {
     "CONFIGURING",
@@ -29,17 +29,17 @@ _ALIVE = {
     "SPECIAL_EXIT",
     "SUSPENDED",
 }
-"""Slurm's states of a job that runs, or will; in all others it is over, or about to be (`man squeue`)."""
+"""Slurm's states of a job that runs, or will run. In all other states the job has ended or is about to end (`man squeue`)."""
 
 
 @dataclass(frozen=True)
-class State:
-    """What a queue says of one job.
+class JobState:
+    """What a queue reports about one job.
 
     Attributes:
-        id: The queue's number for it; empty if it did not take the job.
-        state: In the queue's word; empty if the queue was not, or could not be, asked.
-        reason: Why it is in that state.
+        id: The queue's number of the job; empty if the queue did not take the job.
+        state: The queue's word for the state; empty if it is not known.
+        reason: Why the job is in that state.
     """
 
     id: str
@@ -48,7 +48,7 @@ class State:
 
     @property
     def is_over(self) -> bool:
-        """Whether the job surely does not run, and will not."""
+        """Whether the job certainly does not run, and will not run."""
         return not self.id or (bool(self.state) and self.state not in _ALIVE)
 
     def __str__(self) -> str:
@@ -58,44 +58,44 @@ class State:
         return f"job {self.id}{': ' if self.state else ''}{self.state}{reason}"
 
 
-def states(jobs: Mapping[str, Any]) -> dict[str, State]:
-    """What the queue says of each job. Only Slurm is asked; of jobs in other queues it is not known whether they live.
+def job_states(jobs: Mapping[str, Any]) -> dict[str, JobState]:
+    """The state of each job. Only Slurm is asked; the states of jobs in other queues are not known.
 
     Args:
-        jobs: Of one cluster, by their names there.
+        jobs: The jobs of one cluster, by their names there.
     """
-    known: Mapping[str, State] = {}
+    known: Mapping[str, JobState] = {}
     submitted = {job.job_id for job in jobs.values() if job.job_id}
     is_slurm = any((job.submit_command or "").startswith("sbatch") for job in jobs.values())
     if submitted and is_slurm:
-        known = _slurm(submitted)
-    return {name: _state(job, known) for name, job in jobs.items()}
+        known = _slurm_states(submitted)
+    return {name: _job_state(job, known) for name, job in jobs.items()}
 
 
-def _state(job: Any, known: Mapping[str, State]) -> State:
+def _job_state(job: Any, known: Mapping[str, JobState]) -> JobState:
     if not job.job_id:
-        # Without a failure, it is being submitted just now.
+        # A job without an id and without a failure is being submitted at this moment.
         failure = getattr(job, "failure", None)
-        return State("", reason=failure) if failure else State("?", "PENDING", "not submitted yet")
-    return known.get(job.job_id, State(job.job_id))
+        return JobState("", reason=failure) if failure else JobState("?", "PENDING", "not submitted yet")
+    return known.get(job.job_id, JobState(job.job_id))
 
 
-def _slurm(ids: Iterable[str]) -> dict[str, State]:
-    """Slurm's answer. A job that it has forgotten is over; without an answer nothing is known."""
+def _slurm_states(ids: Iterable[str]) -> dict[str, JobState]:
+    """The states by job id. Jobs that Slurm has forgotten are over; the result is empty if Slurm does not answer."""
     wanted = sorted(ids)
-    asked = _answer(
+    output = _squeue_output(
         ["squeue", "--noheader", "--states=all", "--format=%i|%T|%r", f"--jobs={','.join(wanted)}"]
     )
-    if asked is None:
+    if output is None:
         return {}
-    told = [line.strip().split("|", 2) for line in asked.splitlines() if line.count("|") > 1]
-    return {each: State(each, "GONE") for each in wanted} | {parts[0]: State(*parts) for parts in told}
+    rows = [line.strip().split("|", 2) for line in output.splitlines() if line.count("|") > 1]
+    return {id_: JobState(id_, "GONE") for id_ in wanted} | {row[0]: JobState(*row) for row in rows}
 
 
-def _answer(command: list[str]) -> str | None:
+def _squeue_output(command: list[str]) -> str | None:
     try:
-        done = subprocess.run(  # noqa: S603 - the queue's own command, and numbers that it gave
-            command, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False
+        done = subprocess.run(  # noqa: S603 - the queue's own command, and numbers that the queue gave
+            command, capture_output=True, text=True, timeout=SQUEUE_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
@@ -104,25 +104,29 @@ def _answer(command: list[str]) -> str | None:
     return done.stdout
 
 
-def log_tail(job: Any) -> str:
-    """The end of what the job wrote, below the name of its file; empty if there is nothing to be found."""
+def log_tail_text(job: Any) -> str:
+    """The last lines of a job's log, below the name of its file; empty if there is no log.
+
+    Args:
+        job: A job of `dask_jobqueue` that has an id.
+    """
     is_of_job = re.compile(rf"(?<!\d){re.escape(str(job.job_id))}(?!\d)").search
-    # Without a folder of its own, Slurm writes where the job was submitted.
+    # Without a log folder, Slurm writes to the folder from which the job was submitted.
     folder = Path(job.log_directory) if job.log_directory else None
     try:
         files = folder.iterdir() if folder else [Path(f"slurm-{job.job_id}.out")]
-        tails = {path: _end_of(path) for path in sorted(files) if is_of_job(path.name)}
+        tails = {path: _last_lines(path) for path in sorted(files) if is_of_job(path.name)}
     except OSError:
         return ""
-    return "\n".join(f"{path}:\n{_indented(tail)}" for path, tail in tails.items() if tail)
+    return "\n".join(f"{path}:\n{_indented_text(lines)}" for path, lines in tails.items() if lines)
 
 
-def _end_of(path: Path) -> list[str]:
+def _last_lines(path: Path) -> list[str]:
     with path.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_BYTES))
+        file.seek(max(0, file.seek(0, os.SEEK_END) - JOB_LOG_BYTES))
         text = file.read().decode("utf-8", "replace")
-    return [line for line in text.splitlines() if line.strip()][-LOG_LINES:]
+    return [line for line in text.splitlines() if line.strip()][-JOB_LOG_LINES:]
 
 
-def _indented(lines: Iterable[str]) -> str:
+def _indented_text(lines: Iterable[str]) -> str:
     return "\n".join(f"    {line}" for line in lines)

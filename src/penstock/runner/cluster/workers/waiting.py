@@ -1,4 +1,4 @@
-"""Waiting for workers: before a run, and while it goes on, when all of them have gone."""
+"""Wait for workers: before a run, and during a run when all workers have gone."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from distributed import Future
 
-from penstock._threads import background_thread
-from penstock.errors import NoWorkersError
-from penstock.runner.cluster.connection.signals import block_interrupts
+from penstock._threads import background_thread, block_interrupts
+from penstock.errors import NoWorkersError, UnfitWorkersError
 
 if TYPE_CHECKING:
     from penstock.runner.cluster.session import ClusterSession
@@ -23,178 +22,218 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.2
-"""How soon it is looked again whether a worker has come."""
+WORKER_POLL_SECONDS = 0.2
+"""Polling interval, in seconds, while there is no worker."""
 
-WATCH_SECONDS = 1.0
-"""How soon it is looked again whether workers are still there."""
+WORKER_CHECK_SECONDS = 1.0
+"""Polling interval, in seconds, while a run has workers."""
 
-FIRST_WORD_SECONDS = 2.0
-"""How long nothing is said about waiting; after that, each time after twice as long, up to the longest silence."""
+FIRST_LOG_SECONDS = 2.0
+"""How long a wait lasts before it is logged."""
 
-LONGEST_SILENCE_SECONDS = 60.0
+LONGEST_LOG_PAUSE_SECONDS = 60.0
+"""The longest pause between two log lines of one wait. Each pause is twice as long as the one before."""
 
-LONG_SECONDS = 10.0
-"""Whoever waits longer is warned, and so hears of it also where nobody has set up logging."""
+WARNING_AFTER_SECONDS = 10.0
+"""A longer wait is logged as a warning, which is seen although logging is not set up."""
 
 
-class Silence:
-    """How long nothing is said about a wait.
+class LogSchedule:
+    """When a wait is logged, and at which level.
 
     Args:
-        began: When it began, by the monotonic clock.
+        began: When the wait began, by the monotonic clock.
     """
 
     def __init__(self, began: float) -> None:
         self._began = began
-        self._seconds = FIRST_WORD_SECONDS
-        self._ends = began + FIRST_WORD_SECONDS
+        self._pause_seconds = FIRST_LOG_SECONDS
+        self._next = began + FIRST_LOG_SECONDS
 
-    def is_over(self, now: float) -> bool:
-        """Whether it is time to say something; the next silence is twice as long then."""
-        if now < self._ends:
+    def is_due(self, now: float) -> bool:
+        """Whether to log a line now. If so, the next pause is twice as long.
+
+        Args:
+            now: By the monotonic clock.
+        """
+        if now < self._next:
             return False
-        self._seconds = min(LONGEST_SILENCE_SECONDS, 2 * self._seconds)
-        self._ends = now + self._seconds
+        self._pause_seconds = min(LONGEST_LOG_PAUSE_SECONDS, 2 * self._pause_seconds)
+        self._next = now + self._pause_seconds
         return True
 
     def level(self, now: float) -> int:
-        """Of what is said."""
-        return logging.INFO if now - self._began < LONG_SECONDS else logging.WARNING
+        """The level of a line.
+
+        Args:
+            now: By the monotonic clock.
+        """
+        return logging.INFO if now - self._began < WARNING_AFTER_SECONDS else logging.WARNING
 
 
-class Patience:
-    """A wait that says what it waits for, and ends.
+class LimitedWait:
+    """A wait that logs what it waits for, and ends with an error after a time.
 
     Args:
-        supervisor: Knows the cluster.
+        supervisor: Reports the jobs of the cluster.
         seconds: How long to wait.
     """
 
     def __init__(self, supervisor: Supervisor, seconds: float) -> None:
-        self._keeper = supervisor
+        self._supervisor = supervisor
         self._seconds = seconds
         self._began = time.monotonic()
-        self._silence = Silence(self._began)
+        self._schedule = LogSchedule(self._began)
 
-    def go_on(self, what: str) -> None:
-        """Say what is waited for, if it is time to.
+    def check(self, what: str) -> None:
+        """Log the wait, if a line is due.
+
+        Args:
+            what: What is missing, in words.
 
         Raises:
-            NoWorkersError: It has been waited for long enough.
+            NoWorkersError: The time is over.
         """
         now = time.monotonic()
         if now - self._began >= self._seconds:
             raise NoWorkersError(
                 f"Waited {self._seconds:g} s for {what}; worker_timeout_seconds sets how long",
-                self._keeper.said(with_logs=True),
+                self._supervisor.job_texts(with_logs=True),
             )
-        if self._silence.is_over(now):
-            said = "; ".join(self._keeper.said())
+        if self._schedule.is_due(now):
+            jobs = "; ".join(self._supervisor.job_texts())
             _LOG.log(
-                self._silence.level(now),
-                "Waiting for %s since %.0f s, for at most %g s%s",
+                self._schedule.level(now),
+                "Still waiting for %s (%.0f s so far, at most %g s)%s",
                 what,
                 now - self._began,
                 self._seconds,
-                f": {said}" if said else "",
+                f": {jobs}" if jobs else "",
             )
 
 
 @contextlib.contextmanager
 def log_while_waiting(what: str) -> Iterator[None]:
-    """While this is open for long, it is said what is waited for.
+    """Log what the block waits for, if the block takes long.
 
     Args:
-        what: Is done, in words that go on after "Waiting for".
+        what: In words that follow "Still waiting for".
     """
     began, over = time.monotonic(), threading.Event()
-    silence = Silence(began)
+    schedule = LogSchedule(began)
 
-    def speak() -> None:
-        while not over.wait(POLL_SECONDS):
-            if silence.is_over(now := time.monotonic()):
-                _LOG.log(silence.level(now), "Waiting for %s since %.0f s", what, now - began)
+    def log() -> None:
+        while not over.wait(WORKER_POLL_SECONDS):
+            if schedule.is_due(now := time.monotonic()):
+                _LOG.log(schedule.level(now), "Still waiting for %s (%.0f s so far)", what, now - began)
 
-    with background_thread(speak, "penstock-wait", over.set):
+    with background_thread(log, "penstock-wait", over.set):
         yield
 
 
-def await_workers(session: ClusterSession, seconds: float) -> None:
-    """Return when there is a worker.
+# Before a run
+
+
+def wait_for_worker(session: ClusterSession, seconds: float) -> None:
+    """Return as soon as the cluster has a worker.
+
+    Args:
+        session: The cluster.
+        seconds: How long to wait.
 
     Raises:
-        NoWorkersError: None came in time, or none will come.
+        NoWorkersError: No worker starts in time, or none will start.
     """
     client, supervisor = session.client, session.supervisor
     if client.nthreads():
         return
-    # A cluster that adapts starts no worker before there is something to do.
-    something = client.submit(os.getpid, key=f"(wait_for_workers-{secrets.token_hex(4)}-0)", pure=False)
-    patience = Patience(supervisor, seconds)
-    while not supervisor.look():
-        patience.go_on(_wanted(supervisor))
-        time.sleep(POLL_SECONDS)
-    del something
-    _LOG.info("Workers that are there: %d of %d", len(client.nthreads()), max(1, supervisor.expected))
+    # A cluster that adapts starts no worker before there is a task.
+    task = client.submit(os.getpid, key=f"(wait_for_workers-{secrets.token_hex(4)}-0)", pure=False)
+    wait = LimitedWait(supervisor, seconds)
+    while not supervisor.check():
+        wait.check(_missing_worker_text(supervisor))
+        time.sleep(WORKER_POLL_SECONDS)
+    del task
+    _LOG.info("%d of %d workers have started", len(client.nthreads()), max(1, supervisor.expected))
 
 
-def _wanted(supervisor: Supervisor) -> str:
+def _missing_worker_text(supervisor: Supervisor) -> str:
     return f"one of {supervisor.expected} workers" if supervisor.expected > 1 else "a worker"
 
 
-class Watch:
-    """Looks whether there are workers while a run goes on, in a thread of its own; without any for long, it ends the run.
+def wait_for_resources(
+    session: ClusterSession, seconds: float, resources_by_node: Mapping[str, Mapping[str, float]]
+) -> None:
+    """Return as soon as each node has a worker with all the resources that it needs.
+
+    Args:
+        session: The cluster.
+        seconds: How long to wait for workers that the cluster may start.
+        resources_by_node: The resources that each node needs on its worker.
+
+    Raises:
+        UnfitWorkersError: No worker has what a node needs, and the cluster starts no others.
+        NoWorkersError: No such worker starts in time.
+    """
+
+    def lacking() -> dict[str, Mapping[str, float]]:
+        workers = session.client.scheduler_info(n_workers=-1)["workers"].values()
+        offered = [worker["resources"] for worker in workers]
+        return {
+            node: needed
+            for node, needed in resources_by_node.items()
+            if not any(all(offer.get(name, 0) >= needed[name] for name in needed) for offer in offered)
+        }
+
+    if not resources_by_node or not lacking():
+        return
+    what = "a worker with " + " or ".join(sorted({_resources_text(needed) for needed in lacking().values()}))
+    if not _wait_until(session.supervisor, seconds, what, lambda: not lacking()):
+        raise UnfitWorkersError(
+            [
+                f"node {node!r} needs {_resources_text(needed)}, which no worker has"
+                for node, needed in lacking().items()
+            ],
+            'Start workers that have it, with `dask worker --resources "GPU=1"` for instance, or take it out of the policy',
+        )
+
+
+def _wait_until(supervisor: Supervisor, seconds: float, what: str, is_ready: Callable[[], bool]) -> bool:
+    """Wait until something is ready; False if it is not, and the cluster starts no more workers."""
+    wait = LimitedWait(supervisor, seconds)
+    while not is_ready():
+        if not supervisor.may_grow:
+            return False
+        supervisor.check()
+        wait.check(what)
+        time.sleep(WORKER_POLL_SECONDS)
+    return True
+
+
+def _resources_text(resources: Mapping[str, float]) -> str:
+    return ", ".join(f"{name}={amount:g}" for name, amount in resources.items())
+
+
+# During a run
+
+
+@contextlib.contextmanager
+def watching_workers(session: ClusterSession, seconds: float, keys: Sequence[str]) -> Iterator[None]:
+    """Watch the workers inside the block, in a thread; end the run if it has none for too long.
 
     Args:
         session: The cluster.
         seconds: How long the run may be without workers.
-        keys: What the run asks for, and is cancelled to end it.
-    """
-
-    def __init__(self, session: ClusterSession, seconds: float, keys: Sequence[str]) -> None:
-        self._client = session.client
-        self._keeper = session.supervisor
-        self._seconds = seconds
-        self._keys = keys
-        self._over = threading.Event()
-        self.failure: NoWorkersError | None = None
-
-    def run(self) -> None:
-        """Look, until `stop` is called."""
-        block_interrupts()
-        patience: Patience | None = None
-        while not self._over.wait(WATCH_SECONDS):
-            try:
-                if self._keeper.look():
-                    patience = None
-                    continue
-                patience = patience or Patience(self._keeper, self._seconds)
-                patience.go_on(_wanted(self._keeper))
-            except NoWorkersError as error:
-                self.failure = error
-                self._client.cancel([Future(key, self._client) for key in self._keys], force=True)
-                return
-            except Exception:  # noqa: BLE001 - no scheduler answers: the run itself hears of it
-                _LOG.debug("Nobody tells how many workers there are", exc_info=True)
-
-    def stop(self) -> None:
-        """Look no more."""
-        self._over.set()
-
-
-@contextlib.contextmanager
-def watched(session: ClusterSession, seconds: float, keys: Sequence[str]) -> Iterator[None]:
-    """While this is open, somebody looks whether there are workers.
+        keys: The keys that the run asks for.
 
     Raises:
-        NoWorkersError: In place of what is raised when the run is ended for this reason.
+        NoWorkersError: In place of the exception with which the run ends for this reason.
     """
-    # Once before anything can be lost, to know which jobs have had a worker.
-    session.supervisor.look()
-    watch = Watch(session, seconds, keys)
+    # Checked before any worker can be lost, to know which jobs have started one.
+    session.supervisor.check()
+    watch = WorkerWatch(session, seconds, keys)
     client = session.client
-    # Whoever asks a scheduler that is gone gets no answer for half a minute, and then does nothing.
+    # A request to a scheduler that has ended takes half a minute to fail; the block does not wait for the thread then.
     with background_thread(
         watch.run, "penstock-watch", watch.stop, should_join=lambda: client.status == "running"
     ):
@@ -206,20 +245,41 @@ def watched(session: ClusterSession, seconds: float, keys: Sequence[str]) -> Ite
             raise
 
 
-def awaited(supervisor: Supervisor, seconds: float, what: str, is_there: Callable[[], bool]) -> bool:
-    """Whether something is there, now or as soon as workers have come that are on their way.
+class WorkerWatch:
+    """Checks again and again whether a run has workers; cancels the run if it has none for too long.
 
     Args:
-        supervisor: Knows the cluster.
-        seconds: How long to wait.
-        what: What is waited for, in words.
-        is_there: Looks.
+        session: The cluster.
+        seconds: How long the run may be without workers.
+        keys: The keys that the run asks for.
     """
-    patience = Patience(supervisor, seconds)
-    while not is_there():
-        if not supervisor.may_grow:
-            return False
-        supervisor.look()
-        patience.go_on(what)
-        time.sleep(POLL_SECONDS)
-    return True
+
+    def __init__(self, session: ClusterSession, seconds: float, keys: Sequence[str]) -> None:
+        self._client = session.client
+        self._supervisor = session.supervisor
+        self._seconds = seconds
+        self._keys = keys
+        self._over = threading.Event()
+        self.failure: NoWorkersError | None = None
+
+    def run(self) -> None:
+        """Check the workers until `stop` is called."""
+        block_interrupts()
+        wait: LimitedWait | None = None
+        while not self._over.wait(WORKER_CHECK_SECONDS):
+            try:
+                if self._supervisor.check():
+                    wait = None
+                    continue
+                wait = wait or LimitedWait(self._supervisor, self._seconds)
+                wait.check(_missing_worker_text(self._supervisor))
+            except NoWorkersError as error:
+                self.failure = error
+                self._client.cancel([Future(key, self._client) for key in self._keys], force=True)
+                return
+            except Exception:  # noqa: BLE001 - if the scheduler does not answer, the run itself fails
+                _LOG.debug("Could not count the workers", exc_info=True)
+
+    def stop(self) -> None:
+        """End `run`."""
+        self._over.set()

@@ -1,10 +1,11 @@
-"""Large free inputs: kept on a worker instead of in the graph, and sent again if that worker dies."""
+"""Values that are on a cluster's workers and not in the driver: outputs in memory, and large free inputs."""
 
 from __future__ import annotations
 
 import contextlib
 import secrets
 import threading
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,18 +15,83 @@ from distributed import Client, Future, Variable, get_worker, worker_client
 
 from penstock.graph.taskspec import data_of, new_task
 from penstock.io.memory import MemoryDataset
-from penstock.runner.cluster.backend import told
-from penstock.runner.cluster.execution.remote_values import Remote
+from penstock.runner.cluster.broadcast import listening_to_topic
 from penstock.tasks.values import DatasetValue, unwrap_value
 
 if TYPE_CHECKING:
     from penstock._typing import Data
+    from penstock.io.memory import Deferred
 
 LARGE_INPUT_BYTES = 1_000_000
 """The driver sends a free input above this size to a worker; a smaller one travels inside the graph, through the scheduler."""
 
 RESEND_SECONDS = 300.0
 """How long a worker waits for the driver to send an input again."""
+
+
+# Outputs
+
+
+def remote_values(stack: contextlib.ExitStack, futures: list[Future]) -> list[Deferred]:
+    """Outputs that stay on the cluster until they are loaded.
+
+    Args:
+        stack: Closes the connection to the cluster. It is closed when the last output is fetched or garbage-collected.
+        futures: The futures of the outputs.
+    """
+    connection = _SharedConnection(stack, len(futures))
+    return [RemoteValue(connection, future) for future in futures]
+
+
+class _SharedConnection:
+    """A connection to a cluster that several outputs use, closed when none of them uses it any more."""
+
+    def __init__(self, stack: contextlib.ExitStack, users: int) -> None:
+        self._stack = stack
+        self._lock = threading.Lock()
+        self._users = users
+
+    def release(self) -> None:
+        """An output no longer uses the connection."""
+        with self._lock:
+            self._users -= 1
+            if self._users:
+                return
+        # In a thread: the client's own loop may garbage-collect the last output, and closing waits for that loop.
+        threading.Thread(target=self._stack.close, name="penstock-close").start()
+
+
+class RemoteValue:
+    """An output in a worker's memory.
+
+    Args:
+        connection: Keeps the client of the future open.
+        future: The output.
+    """
+
+    def __init__(self, connection: _SharedConnection, future: Future) -> None:
+        self.future = future
+        self._release = weakref.finalize(self, connection.release)
+        # At the end of the process Dask closes its clients itself.
+        self._release.atexit = False
+
+    def is_on(self, client: Client) -> bool:
+        """Whether tasks of the client can use the value where it is.
+
+        Args:
+            client: The client of a run.
+        """
+        return self.future.client is client
+
+    def fetch(self) -> Data:
+        """Bring the value to this process, and release it on the cluster."""
+        value = self.future.result()
+        self.future.release()
+        self._release()
+        return value
+
+
+# Large free inputs
 
 
 @contextlib.contextmanager
@@ -77,11 +143,11 @@ def _find_large_inputs(client: Client, graph: Mapping[str, Any]) -> _LargeInputs
     return _LargeInputs(on_cluster, in_driver)
 
 
-def _remote_value(value: Any) -> Remote | None:
+def _remote_value(value: Any) -> RemoteValue | None:
     """The output of an earlier run on a cluster, if that is what a free input holds."""
     deferred = getattr(getattr(value, "dataset", None), "deferred", None)
     remote = getattr(deferred, "value", None)
-    return remote if isinstance(remote, Remote) else None
+    return remote if isinstance(remote, RemoteValue) else None
 
 
 def _fetch(value: Any) -> None:
@@ -90,7 +156,7 @@ def _fetch(value: Any) -> None:
         unwrap_value(value)
 
 
-# On the cluster already
+# Large free inputs that are on the cluster already
 
 
 def _wrap_on_cluster(client: Client, inputs: Mapping[str, _OnCluster]) -> list[Future]:
@@ -102,7 +168,7 @@ def _in_dataset(data: Data, copy_mode: str | None) -> DatasetValue:
     return DatasetValue(MemoryDataset(unwrap_value(data), copy_mode))
 
 
-# From the driver
+# Large free inputs that the driver sends
 
 
 def _send(client: Client, inputs: Mapping[str, Data]) -> list[Future]:
@@ -116,7 +182,7 @@ def _sending_lost_inputs(client: Client, inputs: Mapping[str, Data]) -> Iterator
         yield {}
         return
     sender = _Sender(client, inputs)
-    with told(client, sender.topic, sender.answer):
+    with listening_to_topic(client, sender.topic, sender.answer):
         try:
             yield {key: new_task(key, _Request(sender.topic, key)) for key in inputs}
         finally:
