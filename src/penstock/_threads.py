@@ -1,4 +1,4 @@
-"""A thread that runs for the length of a block of code, and a thread pool that keeps context variables."""
+"""A thread that runs for the length of a block of code, a thread pool that keeps context variables, and which threads get Ctrl-C."""
 
 from __future__ import annotations
 
@@ -56,3 +56,18 @@ def block_interrupts() -> None:
         # The resource tracker, if it starts later, lets the signal through again (multiprocessing/resource_tracker.py).
         resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+@contextlib.contextmanager
+def raising_on_ctrl_c() -> Iterator[None]:
+    """Have Ctrl-C raise `KeyboardInterrupt` inside the block, also if the user has imported `dask_jobqueue`."""
+    handler = signal.getsignal(signal.SIGINT)
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or getattr(handler, "__module__", None) != "dask_jobqueue.runner":
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)

@@ -9,7 +9,7 @@ from pathlib import Path
 import penstock
 from penstock.io import DataCatalog, PickleDataset
 from penstock.pipeline import node, pipeline
-from penstock.runner import SequentialRunner
+from penstock.runner import DaskRunner, SequentialRunner
 from penstock.testing import add_one
 
 PACKAGE = Path(penstock.__file__).parent
@@ -17,6 +17,8 @@ PACKAGE = Path(penstock.__file__).parent
 FOLDERS = {"runner", "graph", "runs"}
 
 MAX_FILES = 10
+
+MAX_FILES_ON_CLUSTER = 20
 
 
 def files_entered(function):
@@ -47,3 +49,14 @@ def test_a_sequential_run_leads_through_ten_files(tmp_path):
 
     assert len(files) <= MAX_FILES, files
     assert "graph/compile.py" in files
+
+
+def test_a_run_on_a_cluster_leads_through_twenty_files(client):
+    """The first edition led through 42. A stored dataset adds one, graph/subcatalog.py."""
+    nodes = [node(add_one, x, y, name=x) for x, y in itertools.pairwise("abcd")]
+    catalog = DataCatalog({"a": 1})
+
+    files = files_entered(lambda: penstock.run(pipeline(nodes), catalog, DaskRunner(client)))
+
+    assert len(files) <= MAX_FILES_ON_CLUSTER, files
+    assert "runner/cluster/execution/submit.py" in files

@@ -282,7 +282,7 @@ class TestPreflight:
 
 LOOK = """
 import os, sys
-from penstock.runner.cluster.checks.compatibility import _report
+from penstock.runner.cluster.checks import _report
 os.seteuid(65534)
 print(_report(["no_such_module"], [sys.argv[1]]))
 """

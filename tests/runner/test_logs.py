@@ -25,7 +25,7 @@ from penstock.logs.capture import start_capture, stop_capture
 from penstock.logs.channel import LONGEST_LINE, Channel
 from penstock.logs.records import Levels, deliver
 from penstock.pipeline import node, pipeline
-from penstock.runner.cluster import logs
+from penstock.runner.cluster import backend, logs
 from penstock.runner.cluster.backend import handling_in_thread
 from penstock.runner.cluster.execution import save_once
 from penstock.runner.processes import logs as log_files
@@ -577,7 +577,7 @@ def test_a_worker_that_comes_late_speaks_as_well(caplog, tmp_path):
 @pytest.mark.parametrize(
     ("call", "function"),
     [
-        ("run_on_scheduler", logs._add),
+        ("run_on_scheduler", backend._add),
         ("run_on_scheduler", save_once._install),
         ("subscribe_topic", None),
     ],

@@ -20,9 +20,9 @@ from penstock import (
     SequentialRunner,
     ThreadRunner,
 )
-from penstock.graph.policies import resources_by_node
 from penstock.pipeline import node, pipeline
-from penstock.runner.cluster.checks.shared_files import stored_datasets
+from penstock.runner.cluster.checks import stored_datasets
+from penstock.runner.cluster.workers.waiting import resources_by_node
 from penstock.testing import DiaryDataset, Recorder
 
 

@@ -59,15 +59,6 @@ def policies_by_node(nodes: Iterable[NodeLike], policies: Mapping[str, NodePolic
     return {name: policies[keys[0]] for name, keys in found.items() if keys}
 
 
-def resources_by_node(policies: Mapping[str, NodePolicy]) -> dict[str, dict[str, float]]:
-    """The resources that a node needs on its worker, for each node that needs any.
-
-    Args:
-        policies: By the name of the node.
-    """
-    return {name: dict(policy.resources) for name, policy in policies.items() if policy.resources}
-
-
 def _policy(key: str, policy: NodePolicy | Mapping[str, Any]) -> NodePolicy:
     if isinstance(policy, NodePolicy):
         return policy

@@ -19,8 +19,7 @@ from distributed import Client, LocalCluster, get_client, get_worker
 
 from penstock import DaskRunner, DataCatalog, TextDataset
 from penstock.pipeline import node, pipeline
-from penstock.runner.cluster import broadcast
-from penstock.runner.cluster.checks import compatibility
+from penstock.runner.cluster import checks, session
 from penstock.runner.cluster.workers import waiting
 from penstock.testing import add_one
 
@@ -87,16 +86,16 @@ def hold(fifo):
 
 
 def test_a_run_begins_and_ends_although_a_worker_does_not_answer(narrow, monkeypatch, caplog, tmp_path):
-    monkeypatch.setattr(broadcast, "WORKER_ANSWER_SECONDS", 0.2)
-    monkeypatch.setattr(compatibility, "WORKER_ANSWER_SECONDS", 0.2)
-    monkeypatch.setattr(broadcast, "WORKER_NOTICE_SECONDS", 0.2)
+    monkeypatch.setattr(session, "WORKER_ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(checks, "WORKER_ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(session, "WORKER_NOTICE_SECONDS", 0.2)
     nodes = pipeline([node(add_one, "x", "y", name="add")])
     (worker,) = narrow.nthreads()
     os.mkfifo(tmp_path / "fifo")
     held = narrow.submit(hold, str(tmp_path / "fifo"), pure=False)
 
     def warnings():
-        return [record.getMessage() for record in caplog.records if record.name == compatibility.__name__]
+        return [record.getMessage() for record in caplog.records if record.name == checks.__name__]
 
     with (tmp_path / "fifo").open("wb", buffering=0) as fifo:
         # From when it is open at the other end it is a moment until nobody answers there.

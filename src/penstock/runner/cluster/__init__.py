@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from distributed import Client, LocalCluster
 
-from penstock.graph.policies import resources_by_node
+from penstock._threads import raising_on_ctrl_c
 from penstock.runner.abstract import AbstractRunner
 from penstock.runner.cluster.backend import ClusterBackend, listening_to_workers
-from penstock.runner.cluster.checks.compatibility import check_compatibility
+from penstock.runner.cluster.checks import check_compatibility
 from penstock.runner.cluster.connection.client import connect
 from penstock.runner.cluster.connection.settings import (
     check_client,
@@ -23,7 +23,6 @@ from penstock.runner.cluster.connection.settings import (
 from penstock.runner.cluster.execution.cluster_values import remote_values
 from penstock.runner.cluster.execution.submit import compute, placing_nodes
 from penstock.runner.cluster.session import ClusterSession
-from penstock.runner.cluster.workers.job_queue import raising_on_ctrl_c
 from penstock.runner.cluster.workers.supervisor import Supervisor
 from penstock.runner.cluster.workers.waiting import wait_for_resources, wait_for_worker, watching_workers
 from penstock.runs.result import Fetched
@@ -149,7 +148,7 @@ class DaskRunner(AbstractRunner):
         """Refuse, before the first task, a cluster that cannot run the plan."""
         if not (session.owns_cluster and isinstance(session.client.cluster, LocalCluster)):
             check_compatibility(session.client, plan)
-        wait_for_resources(session, self._timeout_seconds(), resources_by_node(plan.policies))
+        wait_for_resources(session, self._timeout_seconds(), plan.policies)
 
     def _timeout_seconds(self) -> float:
         return worker_timeout(self._worker_timeout_seconds)

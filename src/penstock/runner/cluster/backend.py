@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import queue
+import secrets
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from distributed import get_worker
+from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
+from distributed.protocol.pickle import dumps, loads
 
 from penstock._threads import background_thread
-from penstock.runner.cluster.broadcast import listening_to_topic
-from penstock.runner.cluster.logs import deliver_batch, sending_logs, worker_channel
+from penstock.logs.records import Levels
+from penstock.runner.cluster.logs import close_channel, deliver_batch, open_channel, worker_channel
+from penstock.runner.cluster.session import (
+    clean_up_scheduler,
+    forget_topic,
+    listening_to_topic,
+    remove_worker_plugin,
+    send_to_workers,
+)
 from penstock.tasks.backend import Backend, Event, Listener, send_unfinished_lines
 from penstock.tasks.exceptions import pack_error
 
@@ -25,6 +36,10 @@ _LOG = logging.getLogger(__name__)
 
 MESSAGE_DELAY_SECONDS = 0.02
 """How late the driver may handle a message of a worker."""
+
+
+_PROCESS = secrets.token_hex(8)
+"""Distinguishes processes, also of different machines; forks differ by their process id."""
 
 
 class ClusterBackend:
@@ -152,3 +167,80 @@ def handling_in_thread(handle: Callable[[Any], None]) -> Iterator[Callable[[Any]
 
     with background_thread(run, "penstock-news", stop):
         yield messages.put
+
+
+# What nodes log and print
+
+
+@contextlib.contextmanager
+def sending_logs(session: ClusterSession, topic: str) -> Iterator[None]:
+    """Have workers send what nodes log and print to the topic, inside the block.
+
+    A worker plugin brings the driver's log levels to the workers, also to those that start later, and restores the workers' own at
+    the end.
+
+    Args:
+        session: The cluster.
+        topic: The topic of the run.
+    """
+    plugin = _LogPlugin(topic, Levels.here(), _this_process())
+    client = session.client
+    cleanup = None if session.owns_cluster else dumps(_CleanupPlugin(topic, client.id))
+    try:
+        client.run_on_scheduler(_add, name=topic, plugin=dumps(plugin), cleanup=cleanup)
+        yield
+    finally:
+        if not session.owns_cluster:
+            clean_up_scheduler(client, _remove, name=topic)
+
+
+# Dask's own `register_plugin` fails if a worker dies at that moment, and waits for a worker that does not answer.
+
+
+async def _add(name: str, plugin: bytes, cleanup: bytes | None, dask_scheduler: Any) -> None:
+    if cleanup is not None:
+        dask_scheduler.add_plugin(loads(cleanup), name=name, idempotent=True)
+    dask_scheduler.worker_plugins[name] = plugin
+    await send_to_workers(dask_scheduler, {"op": "plugin-add", "plugin": plugin, "name": name})
+
+
+async def _remove(name: str, dask_scheduler: Any) -> None:
+    dask_scheduler.plugins.pop(name, None)
+    await remove_worker_plugin(name, dask_scheduler)
+
+
+class _CleanupPlugin(SchedulerPlugin):  # type: ignore[misc]  # distributed ships no types
+    """Removes what a run left on the cluster, if its client is gone because the driver was killed."""
+
+    def __init__(self, topic: str, client: str) -> None:
+        self.name = topic
+        self._client = client
+
+    def remove_client(self, scheduler: Any, client: str) -> None:
+        if client == self._client:
+            scheduler.loop.add_callback(_remove_all, self.name, scheduler)
+
+
+async def _remove_all(topic: str, scheduler: Any) -> None:
+    await _remove(topic, scheduler)
+    forget_topic(topic, scheduler)
+
+
+class _LogPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no types
+    """Opens a channel on each worker that is in another process than the driver."""
+
+    def __init__(self, topic: str, levels: Levels, driver: tuple[str, int]) -> None:
+        self._topic = topic
+        self._levels = levels
+        self._driver = driver
+
+    def setup(self, worker: Any) -> None:
+        if _this_process() != self._driver:
+            open_channel(worker, self._topic, self._levels)
+
+    def teardown(self, worker: Any) -> None:
+        close_channel(worker, self._topic)
+
+
+def _this_process() -> tuple[str, int]:
+    return _PROCESS, os.getpid()

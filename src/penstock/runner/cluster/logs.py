@@ -1,40 +1,26 @@
-"""Send what nodes log and print on a cluster's workers to the driver, as events of the run's topic.
+"""Capture what nodes log and print on a cluster's worker, and send it to the driver as events of the run's topic.
 
-A worker plugin, registered for the time of the run, brings the driver's log levels to the workers, also to those that start later,
-and restores the workers' own at the end. A worker sends a single line at once, and many lines in batches, a few a second. A worker
-that sends more than a scheduler should carry leaves lines out, and reports how many.
+A worker sends a single line at once, and many lines in batches, a few a second. A worker that sends more than a scheduler should
+carry leaves lines out, and reports how many.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import pickle
-import secrets
 import threading
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-
-from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
-from distributed.protocol.pickle import dumps, loads
 
 from penstock.graph.taskspec import work_of
 from penstock.logs import records
 from penstock.logs.capture import start_capture, stop_capture
 from penstock.logs.channel import Channel
-from penstock.runner.cluster.broadcast import (
-    clean_up_scheduler,
-    forget_topic,
-    remove_worker_plugin,
-    send_to_workers,
-)
 from penstock.tasks.base import Work
 
 if TYPE_CHECKING:
     from penstock.logs.records import Levels, Message
-    from penstock.runner.cluster.session import ClusterSession
 
 _LOG = logging.getLogger(__name__)
 
@@ -44,9 +30,6 @@ LOG_BATCH_SECONDS = 0.1
 LOG_WINDOW_SECONDS = 10.0
 LOG_WINDOW_BYTES = 4_000_000
 """The most that a worker sends for a run in each window, some 10,000 records. It leaves the rest out, and counts it."""
-
-_PROCESS = secrets.token_hex(8)
-"""Distinguishes processes, also of different machines; forks differ by their process id."""
 
 
 class EventChannel(Channel):
@@ -169,80 +152,29 @@ def worker_channel(topic: str, worker: Any) -> Channel | None:
     return found if found is not None and found.is_usable() else None
 
 
-@contextlib.contextmanager
-def sending_logs(session: ClusterSession, topic: str) -> Iterator[None]:
-    """Have workers send what nodes log and print to the topic, inside the block.
+def open_channel(worker: Any, topic: str, levels: Levels) -> None:
+    """Capture what this process logs and prints, and send it to the topic.
 
     Args:
-        session: The cluster.
+        worker: Dask's worker, which sends the events.
+        topic: The topic of the run.
+        levels: The log levels of the driver.
+    """
+    channel = EventChannel(levels, worker, topic)
+    start_capture(channel)
+    _channels.setdefault(topic, {})[worker.address] = channel
+
+
+def close_channel(worker: Any, topic: str) -> None:
+    """Undo `open_channel`.
+
+    Args:
+        worker: Dask's worker.
         topic: The topic of the run.
     """
-    plugin = _LogPlugin(topic, records.Levels.here(), _this_process())
-    client = session.client
-    cleanup = None if session.owns_cluster else dumps(_CleanupPlugin(topic, client.id))
-    try:
-        client.run_on_scheduler(_add, name=topic, plugin=dumps(plugin), cleanup=cleanup)
-        yield
-    finally:
-        if not session.owns_cluster:
-            clean_up_scheduler(client, _remove, name=topic)
-
-
-# Dask's own `register_plugin` fails if a worker dies at that moment, and waits for a worker that does not answer.
-
-
-async def _add(name: str, plugin: bytes, cleanup: bytes | None, dask_scheduler: Any) -> None:
-    if cleanup is not None:
-        dask_scheduler.add_plugin(loads(cleanup), name=name, idempotent=True)
-    dask_scheduler.worker_plugins[name] = plugin
-    await send_to_workers(dask_scheduler, {"op": "plugin-add", "plugin": plugin, "name": name})
-
-
-async def _remove(name: str, dask_scheduler: Any) -> None:
-    dask_scheduler.plugins.pop(name, None)
-    await remove_worker_plugin(name, dask_scheduler)
-
-
-class _CleanupPlugin(SchedulerPlugin):  # type: ignore[misc]  # distributed ships no types
-    """Removes what a run left on the cluster, if its client is gone because the driver was killed."""
-
-    def __init__(self, topic: str, client: str) -> None:
-        self.name = topic
-        self._client = client
-
-    def remove_client(self, scheduler: Any, client: str) -> None:
-        if client == self._client:
-            scheduler.loop.add_callback(_remove_all, self.name, scheduler)
-
-
-async def _remove_all(topic: str, scheduler: Any) -> None:
-    await _remove(topic, scheduler)
-    forget_topic(topic, scheduler)
-
-
-class _LogPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no types
-    """Opens a channel on each worker that is in another process than the driver."""
-
-    def __init__(self, topic: str, levels: Levels, driver: tuple[str, int]) -> None:
-        self._topic = topic
-        self._levels = levels
-        self._driver = driver
-
-    def setup(self, worker: Any) -> None:
-        if _this_process() == self._driver:
-            return
-        channel = EventChannel(self._levels, worker, self._topic)
-        start_capture(channel)
-        _channels.setdefault(self._topic, {})[worker.address] = channel
-
-    def teardown(self, worker: Any) -> None:
-        channel = _channels.get(self._topic, {}).pop(worker.address, None)
-        if channel is not None:
-            stop_capture(channel)
-            channel.close()
-        if not _channels.get(self._topic):
-            _channels.pop(self._topic, None)
-
-
-def _this_process() -> tuple[str, int]:
-    return _PROCESS, os.getpid()
+    channel = _channels.get(topic, {}).pop(worker.address, None)
+    if channel is not None:
+        stop_capture(channel)
+        channel.close()
+    if not _channels.get(topic):
+        _channels.pop(topic, None)

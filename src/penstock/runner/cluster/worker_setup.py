@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from distributed.diagnostics.plugin import WorkerPlugin
 
-from penstock.runner.cluster.broadcast import clean_up_scheduler, remove_worker_plugin
+from penstock.runner.cluster.session import clean_up_scheduler, remove_worker_plugin
 from penstock.runner.cluster.workers.waiting import log_while_waiting
 
 if TYPE_CHECKING:

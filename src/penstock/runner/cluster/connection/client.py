@@ -25,10 +25,10 @@ from penstock.errors import ClusterError, RunnerError
 from penstock.runner.cluster.connection.settings import ClusterSettings, cluster_settings
 from penstock.runner.cluster.workers.job_queue import (
     import_class,
-    is_job_queue,
     with_replaceable_jobs,
     with_staggered_lifetimes,
 )
+from penstock.runner.cluster.workers.supervisor import is_job_queue
 from penstock.runner.cluster.workers.waiting import log_while_waiting
 
 _LOG = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from distributed import Client, Future, Variable, get_worker, worker_client
 
 from penstock.graph.taskspec import data_of, new_task
 from penstock.io.memory import MemoryDataset
-from penstock.runner.cluster.broadcast import listening_to_topic
+from penstock.runner.cluster.session import listening_to_topic
 from penstock.tasks.values import DatasetValue, unwrap_value
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ import distributed.scheduler
 from distributed.diagnostics.plugin import SchedulerPlugin
 
 from penstock.graph.taskspec import new_task, reference, with_work, without_input, work_of
-from penstock.runner.cluster.broadcast import clean_up_scheduler
+from penstock.runner.cluster.session import clean_up_scheduler
 from penstock.tasks.base import Work
 from penstock.tasks.call_tasks import Call
 from penstock.tasks.dataset_tasks import Confirm, Save

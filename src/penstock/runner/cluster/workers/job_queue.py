@@ -7,7 +7,6 @@ import importlib
 import itertools
 import logging
 import signal
-import sys
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -22,19 +21,6 @@ _LOG = logging.getLogger(__name__)
 
 LIFETIME_STAGGER_FRACTION = 0.1
 """The part of a `--lifetime` by which workers may stop early, so that they do not all stop at the same time."""
-
-
-def is_job_queue(cluster: Any) -> bool:
-    """Whether a cluster, or a class of clusters, starts its workers as jobs of a queue.
-
-    Args:
-        cluster: A cluster, a class of clusters, or None.
-    """
-    module = sys.modules.get("dask_jobqueue")
-    if module is None:
-        return False
-    cls = cluster if isinstance(cluster, type) else type(cluster)
-    return issubclass(cls, module.JobQueueCluster)
 
 
 def import_class(path: str) -> Any:
@@ -152,7 +138,7 @@ def with_staggered_lifetimes(cls: Any, arguments: Mapping[str, Any]) -> dict[str
     return {**arguments, "worker_extra_args": extra}
 
 
-# Ctrl-C, whose meaning `dask_jobqueue` changes
+# Ctrl-C, whose handler `dask_jobqueue` replaces
 
 _patch_lock = threading.Lock()
 
@@ -178,18 +164,3 @@ def keeping_signal_handlers() -> Iterator[None]:
             yield
         finally:
             signal.signal = original
-
-
-@contextlib.contextmanager
-def raising_on_ctrl_c() -> Iterator[None]:
-    """Have Ctrl-C raise `KeyboardInterrupt` inside the block, also if the user has imported `dask_jobqueue`."""
-    handler = signal.getsignal(signal.SIGINT)
-    is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or getattr(handler, "__module__", None) != "dask_jobqueue.runner":
-        yield
-        return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections import Counter
@@ -10,7 +11,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import NoWorkersError
-from penstock.runner.cluster.workers.job_queue import is_job_queue
 from penstock.runner.cluster.workers.slurm import JobState, job_states, log_tail_text
 
 if TYPE_CHECKING:
@@ -26,6 +26,19 @@ LONGEST_QUEUE_POLL_SECONDS = 30.0
 
 MAX_FAILED_STARTS = 3
 """After so many jobs in a row that ended without starting a worker, no more are submitted."""
+
+
+def is_job_queue(cluster: Any) -> bool:
+    """Whether a cluster, or a class of clusters, starts its workers as jobs of a queue.
+
+    Args:
+        cluster: A cluster, a class of clusters, or None.
+    """
+    module = sys.modules.get("dask_jobqueue")
+    if module is None:
+        return False
+    cls = cluster if isinstance(cluster, type) else type(cluster)
+    return issubclass(cls, module.JobQueueCluster)
 
 
 class Supervisor:

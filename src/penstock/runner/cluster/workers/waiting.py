@@ -19,6 +19,7 @@ from penstock.errors import NoWorkersError, UnfitWorkersError
 if TYPE_CHECKING:
     from penstock.runner.cluster.session import ClusterSession
     from penstock.runner.cluster.workers.supervisor import Supervisor
+    from penstock.tasks.policy import NodePolicy
 
 _LOG = logging.getLogger(__name__)
 
@@ -161,31 +162,30 @@ def _missing_worker_text(supervisor: Supervisor) -> str:
     return f"one of {supervisor.expected} workers" if supervisor.expected > 1 else "a worker"
 
 
-def wait_for_resources(
-    session: ClusterSession, seconds: float, resources_by_node: Mapping[str, Mapping[str, float]]
-) -> None:
+def wait_for_resources(session: ClusterSession, seconds: float, policies: Mapping[str, NodePolicy]) -> None:
     """Return as soon as each node has a worker with all the resources that it needs.
 
     Args:
         session: The cluster.
         seconds: How long to wait for workers that the cluster may start.
-        resources_by_node: The resources that each node needs on its worker.
+        policies: The policies of the plan's nodes, by the names of the nodes.
 
     Raises:
         UnfitWorkersError: No worker has what a node needs, and the cluster starts no others.
         NoWorkersError: No such worker starts in time.
     """
+    wanted = resources_by_node(policies)
 
     def lacking() -> dict[str, Mapping[str, float]]:
         workers = session.client.scheduler_info(n_workers=-1)["workers"].values()
         offered = [worker["resources"] for worker in workers]
         return {
             node: needed
-            for node, needed in resources_by_node.items()
+            for node, needed in wanted.items()
             if not any(all(offer.get(name, 0) >= needed[name] for name in needed) for offer in offered)
         }
 
-    if not resources_by_node or not lacking():
+    if not wanted or not lacking():
         return
     what = "a worker with " + " or ".join(sorted({_resources_text(needed) for needed in lacking().values()}))
     if not _wait_until(session.supervisor, seconds, what, lambda: not lacking()):
@@ -196,6 +196,15 @@ def wait_for_resources(
             ],
             'Start workers that have it, with `dask worker --resources "GPU=1"` for instance, or take it out of the policy',
         )
+
+
+def resources_by_node(policies: Mapping[str, NodePolicy]) -> dict[str, dict[str, float]]:
+    """The resources that each node takes of its worker, without nodes that take none.
+
+    Args:
+        policies: By the names of the nodes.
+    """
+    return {name: dict(policy.resources) for name, policy in policies.items() if policy.resources}
 
 
 def _wait_until(supervisor: Supervisor, seconds: float, what: str, is_ready: Callable[[], bool]) -> bool:
