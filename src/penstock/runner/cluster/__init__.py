@@ -90,11 +90,19 @@ class DaskRunner(AbstractRunner):
         self._worker_timeout_seconds = worker_timeout_seconds
 
     def get(self, graph: Mapping[str, Any], keys: Sequence[str]) -> Sequence[Data]:
-        """The values of `keys`, in their order. If this raises, no task of the graph runs any more.
+        """Run a graph on the cluster. If this raises, no task of the graph runs any more.
 
         Args:
             graph: A Dask graph.
             keys: Keys of the graph.
+
+        Returns:
+            The values of the keys, in their order.
+
+        Raises:
+            ClusterError: The cluster does not start or answer, or has no workers for too long.
+            NodeError: A task was on several workers when they died.
+            Exception: What a task raised.
         """
         with raising_on_ctrl_c(), contextlib.ExitStack() as stack:
             session = self._connected(stack)
@@ -103,19 +111,30 @@ class DaskRunner(AbstractRunner):
                 return values
 
     def backend(self, listener: Listener | None = None) -> Backend:
-        """Dask moves values from worker to worker; events reach the driver through the scheduler.
+        """The backend of the tasks of one run. Dask moves their values from worker to worker.
 
         Args:
             listener: Called in the driver with the event of each task.
+
+        Returns:
+            A backend whose events reach the driver through the scheduler.
         """
         return ClusterBackend(f"penstock-{secrets.token_hex(8)}", listener)
 
     def execute(self, plan: Plan, backend: Backend) -> list[Deferred]:
-        """The outputs in memory. They are fetched at once if the runner owns the cluster, and otherwise when they are loaded.
+        """Run a plan on the cluster.
 
         Args:
             plan: What to run.
             backend: The one that `backend` made for this run.
+
+        Returns:
+            The outputs in memory. They are fetched at once if the runner owns the cluster, and otherwise when they are loaded.
+
+        Raises:
+            ClusterError: The cluster does not start or answer, cannot run the plan, or has no workers for too long.
+            NodeError: A task was on several workers when they died.
+            Exception: What a task raised.
         """
         with raising_on_ctrl_c(), contextlib.ExitStack() as stack:
             session = self._connected(stack)
