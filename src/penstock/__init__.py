@@ -1,4 +1,17 @@
-"""Penstock compiles a data pipeline into one Dask task graph and runs it on the Dask scheduler you name."""
+"""Penstock compiles a data pipeline into one Dask task graph, and runs it on the Dask scheduler that you choose.
+
+A pipeline is made of nodes (`penstock.pipeline`), a catalog has the data (`penstock.io`), a runner runs the pipeline on one
+scheduler (`penstock.runner`), and plugins follow the run (`penstock.hooks`). All public names can be imported from here.
+
+Example:
+    >>> import penstock
+    >>> from penstock.pipeline import node, pipeline
+    >>> clean = node(lambda raw: [word.lower() for word in raw], "raw", "words", name="clean")
+    >>> count = node(len, "words", "number", name="count")
+    >>> result = penstock.run(pipeline([clean, count]), {"raw": ["Water", "Power"]})
+    >>> result["number"].load()
+    2
+"""
 
 from __future__ import annotations
 
@@ -135,7 +148,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # `import distributed` takes longer than all the rest together, and most runs do without.
+    # Imported on first use: `import distributed` takes longer than all other imports, and most runs do not need it.
     if name == "DaskRunner":
         return runner.DaskRunner
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

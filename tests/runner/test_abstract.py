@@ -35,7 +35,7 @@ class TestOwnRunner(RunnerContract):
         return OwnRunner()
 
     @pytest.mark.skip(reason="Dask's threaded get returns at the first error; ThreadRunner waits")
-    def test_nothing_goes_on_when_a_run_has_failed(self):
+    def test_no_work_continues_after_a_run_has_failed(self):
         """Not kept by this one."""
 
 

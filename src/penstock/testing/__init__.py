@@ -1,6 +1,6 @@
-"""`RunnerContract`: the promises that every runner keeps, for ours and for other people's.
+"""`RunnerContract`: tests of what every runner promises, for the runners of Penstock and for your own.
 
-Whoever writes a runner holds it to them with one small class in a test module:
+To test a runner of your own, write one small class in a test module:
 
     class TestMyRunner(RunnerContract):
         leaves_process = True
@@ -9,8 +9,8 @@ Whoever writes a runner holds it to them with one small class in a test module:
         def runner(self):
             return MyRunner()
 
-`Diary`, `Recorder` and `DiaryDataset` witness what nodes, plugins and datasets do on workers. pytest is needed here, and
-nowhere else in Penstock.
+`Diary`, `Recorder` and `DiaryDataset` note what nodes, plugins and datasets do on workers. Only tests import this package:
+it needs pytest, and the rest of Penstock does not. Each module has the promises about one subject.
 """
 
 from __future__ import annotations
@@ -18,19 +18,16 @@ from __future__ import annotations
 import pytest
 
 pytest.register_assert_rewrite(
-    *(
-        f"penstock.testing.{group}"
-        for group in ("errors", "firing", "results", "stores", "values", "watching")
-    )
+    *(f"penstock.testing.{group}" for group in ("errors", "hooks", "logs", "results", "stores", "values"))
 )
 
 from penstock.testing.diary import CountsUp, Diary, DiaryDataset, ListDataset, Recorder, add_one, fail  # noqa: E402
 from penstock.testing.errors import ErrorPromises, notes_of  # noqa: E402
-from penstock.testing.firing import HookPromises  # noqa: E402
+from penstock.testing.hooks import HookPromises  # noqa: E402
+from penstock.testing.logs import LogPromises  # noqa: E402
 from penstock.testing.results import ResultPromises  # noqa: E402
 from penstock.testing.stores import StorePromises  # noqa: E402
 from penstock.testing.values import ValuePromises  # noqa: E402
-from penstock.testing.watching import WatchingPromises  # noqa: E402
 
 __all__ = [
     "CountsUp",
@@ -45,10 +42,8 @@ __all__ = [
 ]
 
 
-class RunnerContract(
-    ValuePromises, StorePromises, HookPromises, ErrorPromises, ResultPromises, WatchingPromises
-):
-    """All that a runner promises; a subclass gives the fixture `runner`, and says what it can do.
+class RunnerContract(ValuePromises, StorePromises, HookPromises, ErrorPromises, ResultPromises, LogPromises):
+    """All promises of a runner, as tests. A subclass defines the fixture `runner` and sets the attributes below.
 
     Attributes:
         leaves_process: Nodes run in other processes.

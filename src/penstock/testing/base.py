@@ -1,4 +1,4 @@
-"""What every group of promises builds on: which runner, and what it can do."""
+"""The base class of all groups of promises: the runner to test, and its abilities."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 from penstock.testing.diary import Diary
 
 
-class Base:
-    """A runner to be held to its promises, and what it says of itself."""
+class RunnerPromises:
+    """A runner to test, and its abilities."""
 
     leaves_process = False
-    """Whether nodes run in other processes: what cannot be pickled is refused, and driver and nodes share no object."""
+    """Whether nodes run in other processes. Then objects that cannot be pickled are refused, and driver and nodes share none."""
 
     runs_nodes_at_once = False
     """Whether the runner of the fixture runs two nodes at the same time."""
@@ -24,20 +24,22 @@ class Base:
 
     @pytest.fixture
     def runner(self) -> Any:
-        """The runner to be tested; a subclass overrides this."""
-        raise NotImplementedError(f"{type(self).__name__} has no fixture `runner` that gives its runner")
+        """The runner to test; a subclass overrides this."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has no fixture `runner`: define one that returns the runner to test"
+        )
 
     @pytest.fixture
     def diary(self, tmp_path: Path) -> Diary:
-        """An empty diary. Override it if workers do not see the folder of `tmp_path`."""
+        """An empty diary. Override it if workers cannot write to the folder of `tmp_path`."""
         return Diary(tmp_path / "diary.jsonl")
 
     def skip_if_async(self) -> None:
-        """Leave out a promise about generator functions, which `is_async` refuses."""
+        """Skip a test of generator functions, which a runner with `is_async` refuses."""
         if self.is_async:
             pytest.skip("generator functions are refused with is_async")
 
     def skip_unless_sent(self) -> None:
-        """Leave out a promise about what has to be pickled."""
+        """Skip a test of pickling if the runner runs nodes in this process."""
         if not self.leaves_process:
-            pytest.skip("nothing leaves this process")
+            pytest.skip("the runner runs nodes in this process")

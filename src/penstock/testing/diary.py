@@ -1,4 +1,4 @@
-"""What tasks write down, wherever they run: the witness of order, time and place in tests of runners."""
+"""A diary file to which tasks on any worker write, so that tests can check order, time and place."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ class Diary:
         self.path = str(path)
 
     def note(self, what: str, **details: Any) -> None:
-        """Append one note; a line so short is written whole, whoever else writes."""
+        """Append one note. The line is short enough to be written as a whole while other processes write."""
         line = json.dumps({"what": what, "at": time.time(), "process": os.getpid(), **details})
         with Path(self.path).open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")
 
     def noted(self, what: str, value: Data) -> Data:
-        """The value, after the note: for lambdas."""
+        """Append a note and return the value, for use in lambdas."""
         self.note(what)
         return value
 
     def notes(self, *whats: str) -> list[dict[str, Any]]:
-        """The notes of these kinds, or all, in the order in which they were written."""
+        """The notes of these kinds, or all notes, in the order of writing."""
         path = Path(self.path)
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         notes = [json.loads(line) for line in lines]
         return [note for note in notes if not whats or note["what"] in whats]
 
     def whats(self) -> list[str]:
-        """The kinds of all notes, in order."""
+        """The kinds of all notes in the order of writing."""
         return [note["what"] for note in self.notes()]
 
 
@@ -55,8 +55,8 @@ class Recorder:
     """A plugin that notes each call of a node or dataset hook.
 
     Args:
-        diary: Where it notes them.
-        name: Its name in the notes, to tell two plugins apart.
+        diary: The diary for the notes.
+        name: The plugin's name in the notes, which distinguishes two plugins.
     """
 
     def __init__(self, diary: Diary, name: str = "recorder") -> None:
@@ -70,7 +70,7 @@ class Recorder:
     def before_node_run(
         self, node: NodeLike, catalog: CatalogLike, inputs: dict[str, Data], is_async: bool, run_id: str
     ) -> None:
-        """Note it, and which of the node's datasets the catalog has."""
+        """Note the call, and which of the node's datasets the catalog has."""
         names = [name for name in (*node.inputs, *node.outputs) if name in catalog]
         self._note(
             "before_node_run", node, inputs=repr(inputs), is_async=is_async, run_id=run_id, names=names
@@ -78,41 +78,41 @@ class Recorder:
 
     @hook_impl
     def after_node_run(self, node: NodeLike, inputs: dict[str, Data], outputs: dict[str, Data]) -> None:
-        """Note it."""
+        """Note the call."""
         self._note("after_node_run", node, inputs=repr(inputs), outputs=sorted(outputs))
 
     @hook_impl
     def on_node_error(self, error: Exception, node: NodeLike, inputs: dict[str, Data]) -> None:
-        """Note it."""
+        """Note the call."""
         self._note("on_node_error", node, error=repr(error), inputs=repr(inputs))
 
     @hook_impl
     def before_dataset_loaded(self, dataset_name: str, node: NodeLike) -> None:
-        """Note it."""
+        """Note the call."""
         self._note("before_dataset_loaded", node, dataset=dataset_name)
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Data, node: NodeLike) -> None:
-        """Note it."""
+        """Note the call."""
         self._note("after_dataset_loaded", node, dataset=dataset_name, data=repr(data))
 
     @hook_impl
     def before_dataset_saved(self, dataset_name: str, data: Data, node: NodeLike) -> None:
-        """Note it."""
+        """Note the call."""
         self._note("before_dataset_saved", node, dataset=dataset_name, data=repr(data))
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Data, node: NodeLike) -> None:
-        """Note it."""
+        """Note the call."""
         self._note("after_dataset_saved", node, dataset=dataset_name, data=repr(data))
 
 
 class DiaryDataset(AbstractDataset):
-    """A stored dataset that notes what is done with it: `load x`, `save x`, `saved x`, `release x`, `confirm x`.
+    """A stored dataset that notes each call of its methods: `load x`, `save x`, `saved x`, `release x`, `confirm x`.
 
     Args:
-        name: What it is called in the notes.
-        diary: Where it notes them; its file stands beside the diary's.
+        name: The dataset's name in the notes.
+        diary: The diary for the notes; the data is stored in the same folder.
         save_seconds: How long a save takes.
         load_error: Raised by each load.
         save_error: Raised by each save.
@@ -135,18 +135,18 @@ class DiaryDataset(AbstractDataset):
 
     @property
     def path(self) -> Path:
-        """Where the data is."""
+        """The file with the data."""
         return Path(self.diary.path).with_name(f"{self.name.replace('@', '-')}.pickle")
 
     def load(self) -> Data:
-        """The data."""
+        """Note the call, and return the data."""
         self.diary.note(f"load {self.name}")
         if self.load_error is not None:
             raise self.load_error
         return pickle.loads(self.path.read_bytes())
 
     def save(self, data: Data) -> None:
-        """Keep the data, when `save_seconds` have passed."""
+        """Note the call, wait `save_seconds`, and store the data."""
         self.diary.note(f"save {self.name}")
         if self.save_error is not None:
             raise self.save_error
@@ -155,7 +155,7 @@ class DiaryDataset(AbstractDataset):
         self.diary.note(f"saved {self.name}")
 
     def confirm(self) -> None:
-        """Only noted."""
+        """Note the call."""
         self.diary.note(f"confirm {self.name}")
 
     def _exists(self) -> bool:
@@ -169,7 +169,7 @@ class DiaryDataset(AbstractDataset):
 
 
 class ListDataset:
-    """A memory dataset of somebody's own kind, no class of Penstock: it gives the list of all that was saved to it."""
+    """A memory dataset that is not a class of Penstock. `load` returns a list of all values that were saved."""
 
     _EPHEMERAL = True
 
@@ -177,7 +177,7 @@ class ListDataset:
         self.saved: list[Data] = []
 
     def load(self) -> list[Data]:
-        """All that was saved, in order."""
+        """All saved values in order."""
         return list(self.saved)
 
     def save(self, data: Data) -> None:
@@ -185,16 +185,16 @@ class ListDataset:
         self.saved = [*self.saved, data]
 
     def exists(self) -> bool:
-        """Whether anything was saved."""
+        """Whether a value was saved."""
         return bool(self.saved)
 
     def release(self) -> None:
-        """Forget all."""
+        """Drop all values."""
         self.saved = []
 
 
 class CountsUp(Exception):  # noqa: N818 - a user's exception is named as the user likes
-    """An exception of two arguments that makes its own text, as many users write them."""
+    """An exception with two arguments that makes its own text, as in many users' code."""
 
     def __init__(self, name: str, count: int) -> None:
         super().__init__(f"{name} counted to {count}")
@@ -207,5 +207,5 @@ def fail(*_: Data) -> Data:
 
 
 def add_one(number: int) -> int:
-    """One more."""
+    """The number plus one."""
     return number + 1

@@ -1,4 +1,4 @@
-"""Promises about errors: they come home as themselves, say where they were raised, and end the run."""
+"""Promises about errors: they reach the caller unchanged, say where they were raised, and end the run."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from penstock.errors import CannotSendError, DatasetError, DatasetNotFoundError,
 from penstock.hooks import create_hook_manager, hook_impl
 from penstock.io import DataCatalog
 from penstock.pipeline import node, pipeline
-from penstock.testing.base import Base
+from penstock.testing.base import RunnerPromises
 from penstock.testing.diary import CountsUp, Diary, DiaryDataset, add_one, fail
 
 
-class ErrorPromises(Base):
-    """A failure tells as much from another machine as from this process."""
+class ErrorPromises(RunnerPromises):
+    """An error from another machine shows as much as an error from this process."""
 
-    def test_the_error_of_a_node_comes_home_with_its_type_and_text(self, runner: Any) -> None:
+    def test_an_error_of_a_node_reaches_the_caller_with_its_type_and_text(self, runner: Any) -> None:
         nodes = pipeline([node(fail, "a", "b", name="bad")])
 
         with pytest.raises(ValueError, match="too many turbines") as caught:
@@ -29,8 +29,8 @@ class ErrorPromises(Base):
         assert type(caught.value) is ValueError
         assert str(caught.value) == "too many turbines"
 
-    def test_notes_say_which_node_with_which_inputs_and_where(self, runner: Any) -> None:
-        """The traceback of a lambda in a large pipeline says neither."""
+    def test_notes_name_the_node_its_inputs_and_the_function(self, runner: Any) -> None:
+        """The traceback of a lambda in a large pipeline does not show the node or its inputs."""
         nodes = pipeline([node(fail, ["a", "c"], "b", name="bad")])
 
         with pytest.raises(ValueError, match="turbines") as caught:
@@ -41,8 +41,8 @@ class ErrorPromises(Base):
         assert "a, c" in notes
         assert "in fail" in notes + "".join(traceback.format_tb(caught.value.__traceback__))
 
-    def test_an_exception_that_makes_its_own_text_comes_home(self, runner: Any) -> None:
-        """Unpickled in the ordinary way it would be a `TypeError` about a missing argument."""
+    def test_an_exception_that_makes_its_own_text_reaches_the_caller(self, runner: Any) -> None:
+        """Ordinary unpickling would raise a `TypeError` about a missing argument."""
 
         def count() -> None:
             raise CountsUp("Ann", 3)
@@ -53,7 +53,7 @@ class ErrorPromises(Base):
         assert str(caught.value) == "Ann counted to 3"
         assert caught.value.count == 3
 
-    def test_an_exception_that_cannot_be_pickled_comes_home_as_text(self, runner: Any) -> None:
+    def test_an_exception_that_cannot_be_pickled_reaches_the_caller_as_text(self, runner: Any) -> None:
         class Locked(Exception):  # noqa: N818
             def __init__(self, text: str) -> None:
                 super().__init__(text)
@@ -72,8 +72,8 @@ class ErrorPromises(Base):
             assert "'bad'" in str(caught.value)
             assert "in lock\n" in str(caught.value)
 
-    def test_a_very_long_error_comes_home_whole(self, runner: Any) -> None:
-        """Schedulers cut what they carry; a validation report of a wide table has many lines."""
+    def test_a_very_long_error_reaches_the_caller_without_cuts(self, runner: Any) -> None:
+        """Schedulers cut long texts; a validation report of a wide table has many lines."""
         text = "x" * 50_000
 
         def report() -> None:
@@ -84,7 +84,7 @@ class ErrorPromises(Base):
 
         assert caught.value.args == (text,)
 
-    def test_the_cause_of_an_error_comes_home(self, runner: Any) -> None:
+    def test_the_cause_of_an_error_reaches_the_caller(self, runner: Any) -> None:
         def chain() -> None:
             try:
                 int("water")
@@ -101,7 +101,7 @@ class ErrorPromises(Base):
     def test_a_node_that_exits_ends_the_run_and_not_the_worker(
         self, runner: Any, exit_error: type[BaseException]
     ) -> None:
-        """Functions made for the command line call `sys.exit`; on a cluster others work on the same worker."""
+        """Functions for the command line call `sys.exit`; on a cluster other runs use the same worker."""
 
         def leave() -> None:
             raise exit_error(3)
@@ -132,8 +132,8 @@ class ErrorPromises(Base):
         assert "'add'" in "\n".join(notes_of(caught.value))
         assert isinstance(caught.value.__cause__, DatasetError | OSError)
 
-    def test_nothing_goes_on_when_a_run_has_failed(self, runner: Any, diary: Diary) -> None:
-        """Files that change after the error message are how half-done results get believed."""
+    def test_no_work_continues_after_a_run_has_failed(self, runner: Any, diary: Diary) -> None:
+        """If files changed after the error message, users would take partial results for complete ones."""
 
         def slow() -> int:
             diary.note("slow begins")
@@ -182,9 +182,9 @@ class ErrorPromises(Base):
 
         assert result["b"].load() == 2
 
-    # Refused before anything runs
+    # Errors before any node runs
 
-    def test_missing_inputs_are_all_named_before_anything_runs(self, runner: Any, diary: Diary) -> None:
+    def test_all_missing_inputs_are_named_before_any_node_runs(self, runner: Any, diary: Diary) -> None:
         nodes = pipeline(
             [
                 node(lambda: diary.noted("ran", 1), None, "one", name="first"),
@@ -200,27 +200,31 @@ class ErrorPromises(Base):
         assert "company" in str(caught.value)
         assert diary.whats() == []
 
-    def test_what_cannot_be_confirmed_is_named_before_anything_runs(self, runner: Any, diary: Diary) -> None:
-        """Otherwise a long node runs and saves first, in vain."""
+    def test_datasets_that_cannot_be_confirmed_are_named_before_any_node_runs(
+        self, runner: Any, diary: Diary
+    ) -> None:
+        """Otherwise a long node would run and save before the error."""
 
         def make() -> int:
             return int(diary.noted("ran", 1))
 
-        nodes = pipeline([node(make, None, "a", name="make", confirms=["nobody", "a"])])
+        nodes = pipeline([node(make, None, "a", name="make", confirms=["unknown", "a"])])
 
-        with pytest.raises(DatasetError, match=r"'nobody' of node 'make'.*'a' of node 'make'.*MemoryDataset"):
+        with pytest.raises(
+            DatasetError, match=r"'unknown' of node 'make'.*'a' of node 'make'.*MemoryDataset"
+        ):
             runner.run(nodes, DataCatalog())
 
         assert diary.whats() == []
 
     def test_a_dataset_to_confirm_that_the_catalog_lacks_is_an_error(self, runner: Any) -> None:
-        nodes = pipeline([node(lambda: 1, None, "a", name="make", confirms="nobody")])
+        nodes = pipeline([node(lambda: 1, None, "a", name="make", confirms="unknown")])
 
-        with pytest.raises(DatasetNotFoundError, match="nobody"):
+        with pytest.raises(DatasetNotFoundError, match="unknown"):
             runner.run(nodes, DataCatalog())
 
-    def test_confirmation_comes_when_all_is_saved(self, runner: Any, diary: Diary) -> None:
-        """It marks a batch as done: a batch confirmed before its results are stored is lost by a crash."""
+    def test_confirmation_comes_after_all_outputs_are_saved(self, runner: Any, diary: Diary) -> None:
+        """It marks a batch as done: a batch that is confirmed before its results are stored is lost in a crash."""
         names = ("out", "batch")
         catalog = DataCatalog({name: DiaryDataset(name, diary, save_seconds=0.1) for name in names})
         nodes = pipeline([node(lambda: 1, None, "out", name="make", confirms=["batch", "out"])])
@@ -240,8 +244,10 @@ class ErrorPromises(Base):
 
         assert diary.whats() == []
 
-    def test_all_that_cannot_be_sent_is_named_with_the_reason(self, runner: Any, diary: Diary) -> None:
-        """One run tells of everything that has to be changed, and names the attribute to blame."""
+    def test_all_objects_that_cannot_be_sent_are_named_with_the_reason(
+        self, runner: Any, diary: Diary
+    ) -> None:
+        """One error names everything that has to be changed, and the attribute that cannot be pickled."""
         self.skip_unless_sent()
         lock = threading.Lock()
 
@@ -277,7 +283,7 @@ class ErrorPromises(Base):
         assert diary.whats() == []
 
     def test_a_result_that_cannot_be_sent_is_an_error_that_names_it(self, runner: Any) -> None:
-        """It is found out only when it is made, and has to say who made it."""
+        """The problem shows only after the node has run, so the error has to name the node."""
         self.skip_unless_sent()
         nodes = pipeline(
             [
@@ -294,6 +300,6 @@ class ErrorPromises(Base):
 
 
 def notes_of(error: BaseException) -> list[str]:
-    """Its notes, on every version of Python."""
+    """The notes of the error, on every version of Python."""
     notes: list[str] = getattr(error, "__notes__", [])
     return notes

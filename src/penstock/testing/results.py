@@ -1,4 +1,4 @@
-"""Promises about a run as a whole: what it gives back, releases, skips, logs, and does at the same time."""
+"""Promises about a run as a whole: its result, progress log, releases, skipped nodes, and parallel work."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ import pytest
 
 from penstock.io import DataCatalog, MemoryDataset
 from penstock.pipeline import node, pipeline
-from penstock.testing.base import Base
+from penstock.testing.base import RunnerPromises
 from penstock.testing.diary import Diary, DiaryDataset, add_one, fail
 
 
-class ResultPromises(Base):
-    """What a run gives back, and what it leaves behind."""
+class ResultPromises(RunnerPromises):
+    """The result of a run, and the state after it."""
 
-    def test_the_result_tells_who_made_what_when_and_where(self, runner: Any, diary: Diary) -> None:
+    def test_the_result_has_the_producer_time_and_worker_of_each_output(
+        self, runner: Any, diary: Diary
+    ) -> None:
         def slow(b: int) -> tuple[int, int]:
             time.sleep(0.05)
             return b, b
@@ -44,7 +46,7 @@ class ResultPromises(Base):
         assert first.worker
         assert result.run_id
 
-    def test_runs_have_ids_of_their_own(self, runner: Any) -> None:
+    def test_each_run_has_a_new_id(self, runner: Any) -> None:
         nodes, catalog = pipeline([node(add_one, "a", "b")]), DataCatalog({"a": 1})
 
         ids = {runner.run(nodes, catalog).run_id for _ in range(2)}
@@ -66,7 +68,7 @@ class ResultPromises(Base):
         assert ["1 of 2" in done[0], "2 of 2" in done[1]] == [True, True]
 
     def test_a_finished_node_is_logged_while_the_run_goes_on(self, runner: Any, diary: Diary) -> None:
-        """Who waits for hours wants to see how far it is."""
+        """During a run of hours, users want to see its progress."""
 
         class Note(logging.Handler):
             def emit(self, record: logging.LogRecord) -> None:
@@ -92,8 +94,8 @@ class ResultPromises(Base):
 
         assert seen == 1
 
-    def test_a_failed_run_says_where_to_resume(self, runner: Any, caplog: pytest.LogCaptureFixture) -> None:
-        """What is in memory is lost by then, so the hint goes back to the last thing that is stored."""
+    def test_a_failed_run_logs_where_to_resume(self, runner: Any, caplog: pytest.LogCaptureFixture) -> None:
+        """Data in memory is lost then, so the hint names the nodes after the last stored dataset."""
         nodes = pipeline(
             [
                 node(add_one, "a", "b", name="first"),
@@ -108,7 +110,7 @@ class ResultPromises(Base):
         warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
         assert any('--from-nodes "first"' in text for text in warnings)
 
-    def test_a_run_that_fails_at_once_says_that_no_nodes_ran(
+    def test_a_run_that_fails_in_its_first_node_logs_that_no_nodes_ran(
         self, runner: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
         with pytest.raises(ValueError, match="turbines"):
@@ -118,8 +120,8 @@ class ResultPromises(Base):
 
     # Release
 
-    def test_datasets_are_released_when_their_last_reader_is_done(self, runner: Any, diary: Diary) -> None:
-        """A memory of the driver is finite; free inputs and outputs belong to the caller."""
+    def test_datasets_are_released_after_their_last_reader(self, runner: Any, diary: Diary) -> None:
+        """This frees memory of the driver; free inputs and outputs belong to the caller, and stay."""
         catalog = DataCatalog({name: DiaryDataset(name, diary) for name in "abcd"})
         catalog.save("a", 1)
         nodes = pipeline(
@@ -136,7 +138,7 @@ class ResultPromises(Base):
         assert sorted(released) == ["release b", "release c"]
         assert diary.whats().index("release b") > diary.whats().index("load c")
 
-    def test_each_spelling_of_a_transcoded_dataset_is_released(self, runner: Any, diary: Diary) -> None:
+    def test_each_format_of_a_transcoded_dataset_is_released(self, runner: Any, diary: Diary) -> None:
         x_a, x_b = DiaryDataset("x@a", diary), DiaryDataset("x@b", diary)
         x_b.save(5)
         nodes = pipeline([node(lambda: 1, None, "x@a", name="write"), node(add_one, "x@b", "y", name="read")])
@@ -157,7 +159,7 @@ class ResultPromises(Base):
 
         assert not [what for what in diary.whats() if what.startswith("release")]
 
-    def test_an_error_in_a_release_comes_to_the_caller(self, runner: Any, diary: Diary) -> None:
+    def test_an_error_in_a_release_reaches_the_caller(self, runner: Any, diary: Diary) -> None:
         class Stuck(DiaryDataset):
             def _release(self) -> None:
                 raise LookupError("stuck")
@@ -167,9 +169,11 @@ class ResultPromises(Base):
         with pytest.raises(Exception, match="stuck"):
             runner.run(nodes, DataCatalog({"a": 1, "b": Stuck("b", diary)}))
 
-    # What need not run
+    # Nodes that do not have to run
 
-    def test_only_missing_outputs_skips_what_is_stored(self, runner: Any, diary: Diary) -> None:
+    def test_only_missing_outputs_skips_nodes_whose_outputs_are_stored(
+        self, runner: Any, diary: Diary
+    ) -> None:
         catalog = DataCatalog({"a": 1, "b": DiaryDataset("b", diary), "d": DiaryDataset("d", diary)})
         nodes = pipeline(
             [
@@ -187,7 +191,7 @@ class ResultPromises(Base):
         assert runner.run(nodes, catalog, only_missing_outputs=True) == {}
 
     def test_run_only_missing_starts_from_data_in_memory(self, runner: Any, diary: Diary) -> None:
-        """A notebook's `clean` is put into the catalog; what would make it is not run."""
+        """A notebook has put `clean` into the catalog, so the nodes that would produce it do not run."""
         catalog = DataCatalog({"raw": 1, "clean": MemoryDataset(5), "model": DiaryDataset("model", diary)})
         nodes = pipeline(
             [
@@ -202,14 +206,14 @@ class ResultPromises(Base):
         assert result["model"].load() == 6
         assert [record.node for record in result.records] == ["train"]
 
-    # At the same time
+    # Parallel work
 
     def test_independent_nodes_run_at_the_same_time(self, runner: Any, diary: Diary) -> None:
         if not self.runs_nodes_at_once:
             pytest.skip("runs one node at a time")
 
         def meet(_: int, me: str, other: str) -> bool:
-            """Wait until the other one has begun, which it never does if it waits for this one to end."""
+            """Wait until the other node has started, which never happens if it has to wait for the end of this one."""
             diary.note(me)
             until = time.time() + 20
             while other not in diary.whats() and time.time() < until:
@@ -227,8 +231,8 @@ class ResultPromises(Base):
 
         assert [dataset.load() for dataset in result.values()] == [True, True]
 
-    def test_two_runs_at_the_same_time_keep_apart(self, runner: Any) -> None:
-        """A web service or a notebook with threads uses one runner for all."""
+    def test_two_runs_at_the_same_time_do_not_mix(self, runner: Any) -> None:
+        """A web service or a notebook with threads uses one runner for all runs."""
         nodes = pipeline([node(add_one, "a", "b", name="x"), node(lambda b: b * 10, "b", "c", name="y")])
         found: dict[int, int] = {}
 
@@ -250,7 +254,7 @@ class ResultPromises(Base):
 
         assert runner.run(nodes, DataCatalog({"d0": 0}))["d60"].load() == 60
 
-    def test_the_plan_tells_what_would_run_and_runs_nothing(self, runner: Any, diary: Diary) -> None:
+    def test_the_plan_shows_the_nodes_and_runs_none(self, runner: Any, diary: Diary) -> None:
         catalog = DataCatalog({"a": 1, "b": DiaryDataset("b", diary)})
         nodes = pipeline(
             [

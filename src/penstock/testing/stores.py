@@ -1,4 +1,4 @@
-"""Promises about stores: what is written to them, when, and what a reader finds there."""
+"""Promises about stored datasets: what is saved, when, and what a reader loads."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pytest
 from penstock.errors import DatasetError
 from penstock.io import CachedDataset, DataCatalog, MemoryDataset, TextDataset
 from penstock.pipeline import node, pipeline
-from penstock.testing.base import Base
+from penstock.testing.base import RunnerPromises
 from penstock.testing.diary import Diary, DiaryDataset, ListDataset, add_one
 
 
-class StorePromises(Base):
-    """A reader gets what the store gives back."""
+class StorePromises(RunnerPromises):
+    """A reader gets the data as the store returns it."""
 
-    def test_a_stored_intermediate_is_read_back_from_the_store(self, runner: Any, tmp_path: Path) -> None:
-        """The next node gets what the store returns, not what the node returned: a CSV forgets dtypes."""
+    def test_a_stored_intermediate_is_loaded_from_the_store(self, runner: Any, tmp_path: Path) -> None:
+        """The next node gets the loaded data, not the object that the node returned: a CSV loses dtypes."""
 
         class Stripped(TextDataset):
             def load(self) -> Any:
@@ -37,8 +37,8 @@ class StorePromises(Base):
 
         assert result["seen"].load() == ["water"]
 
-    def test_each_reader_loads_a_stored_dataset_for_itself(self, runner: Any, tmp_path: Path) -> None:
-        """An iterator or an open handle that two nodes share would be half used up by the other one."""
+    def test_each_reader_loads_a_stored_dataset_separately(self, runner: Any, tmp_path: Path) -> None:
+        """Two nodes that shared an iterator or an open file would each get a part of the data."""
 
         class Lines(TextDataset):
             def load(self) -> Any:
@@ -52,7 +52,7 @@ class StorePromises(Base):
 
         assert [dataset.load() for dataset in result.values()] == [["a", "b", "c"]] * 2
 
-    def test_a_transcoded_dataset_is_written_by_one_and_read_by_the_other(
+    def test_a_transcoded_dataset_is_saved_in_one_format_and_loaded_in_another(
         self, runner: Any, tmp_path: Path
     ) -> None:
         class Shouted(TextDataset):
@@ -72,8 +72,8 @@ class StorePromises(Base):
 
         assert result["seen"].load() == "WATER!"
 
-    def test_a_node_starts_after_all_that_its_parents_save(self, runner: Any, diary: Diary) -> None:
-        """A node may read a file that a parent writes, without saying so."""
+    def test_a_node_starts_after_all_saves_of_its_parents(self, runner: Any, diary: Diary) -> None:
+        """A node may read a file of a parent that is not among its inputs."""
         catalog = DataCatalog({"stored": DiaryDataset("stored", diary, save_seconds=0.2)})
         nodes = pipeline(
             [
@@ -86,10 +86,10 @@ class StorePromises(Base):
 
         assert diary.whats() == ["save stored", "saved stored", "child"]
 
-    def test_a_node_starts_after_a_parent_whose_format_it_does_not_read_from(
+    def test_a_node_starts_after_the_producer_of_another_format_of_its_input(
         self, runner: Any, diary: Diary
     ) -> None:
-        """The link between two spellings of a dataset is one of order, even if the data takes another way."""
+        """The nodes run in this order even though the data is not passed from one to the other."""
         stored = DiaryDataset("x@file", diary)
         stored.save("old")
         catalog = DataCatalog({"x@memory": MemoryDataset(), "x@file": stored})
@@ -119,10 +119,8 @@ class StorePromises(Base):
         assert [dataset.load() for dataset in result.values()] == [[1]] * 4
         assert diary.whats().count("load source") == 1
 
-    def test_a_cached_output_of_a_second_run_is_that_of_the_second_run(
-        self, runner: Any, diary: Diary
-    ) -> None:
-        """What the driver remembers of the first run must not hide what a worker has saved since."""
+    def test_a_cached_output_of_a_second_run_is_the_new_one(self, runner: Any, diary: Diary) -> None:
+        """The driver's cache of the first run must not hide data that a worker has saved since then."""
         catalog = DataCatalog({"a": 1, "b": CachedDataset(DiaryDataset("b", diary))})
         nodes = pipeline([node(add_one, "a", "b")])
         first = runner.run(nodes, catalog)["b"].load()
@@ -144,7 +142,7 @@ class StorePromises(Base):
     # Streams
 
     def test_a_generator_is_saved_chunk_by_chunk(self, runner: Any, diary: Diary) -> None:
-        """A stream that does not fit into memory is never put together."""
+        """A stream can be larger than memory: it is never collected."""
         self.skip_if_async()
         catalog = DataCatalog({"x": DiaryDataset("x", diary), "y": DiaryDataset("y", diary)})
 
@@ -168,7 +166,7 @@ class StorePromises(Base):
 
         assert runner.run(nodes, DataCatalog())["seen"].load() == 4
 
-    def test_a_dataset_of_the_users_own_kind_gets_every_chunk(self, runner: Any) -> None:
+    def test_a_dataset_of_a_users_class_gets_every_chunk(self, runner: Any) -> None:
         self.skip_if_async()
 
         def stream() -> Iterator[int]:
@@ -179,7 +177,7 @@ class StorePromises(Base):
         assert runner.run(nodes, DataCatalog({"all": ListDataset()}))["seen"].load() == 6
 
     def test_a_generator_that_yields_nothing_leaves_memory_empty(self, runner: Any) -> None:
-        """Nothing was saved; its reader must not be handed a None that nobody made."""
+        """No data was saved, so its reader gets an error and not None."""
         self.skip_if_async()
 
         def stream() -> Iterator[int]:
@@ -190,7 +188,7 @@ class StorePromises(Base):
         with pytest.raises(DatasetError, match="none"):
             runner.run(nodes, DataCatalog())
 
-    def test_lists_of_ordinary_functions_are_saved_whole(self, runner: Any, diary: Diary) -> None:
+    def test_a_list_that_a_function_returns_is_saved_by_one_call(self, runner: Any, diary: Diary) -> None:
         catalog = DataCatalog({"x": DiaryDataset("x", diary)})
 
         runner.run(pipeline([node(lambda: [1, 2, 3], None, "x", name="make")]), catalog)

@@ -1,4 +1,4 @@
-"""Promises about values: what one node hands to the next, and what comes back."""
+"""Promises about values: a node gets what the node before it returned, and the caller gets the outputs."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 from penstock.errors import DatasetError
 from penstock.io import DataCatalog, MemoryDataset
 from penstock.pipeline import node, pipeline
-from penstock.testing.base import Base
+from penstock.testing.base import RunnerPromises
 from penstock.testing.diary import Diary, DiaryDataset, ListDataset, add_one
 
 
-class ValuePromises(Base):
+class ValuePromises(RunnerPromises):
     """A pipeline gives the same values on every scheduler."""
 
-    def test_values_go_from_node_to_node(self, runner: Any) -> None:
+    def test_values_are_passed_from_node_to_node(self, runner: Any) -> None:
         catalog = DataCatalog({"a": 1})
         chain = pipeline([node(add_one, "a", "b"), node(add_one, "b", "c"), node(add_one, "c", "d")])
 
@@ -26,7 +26,7 @@ class ValuePromises(Base):
         assert result["d"].load() == 4
 
     def test_lambdas_closures_and_local_classes_run(self, runner: Any) -> None:
-        """What is typed in a notebook runs without being put into a module first."""
+        """Code in a notebook runs without being moved to a module first."""
 
         class Reading:
             def __init__(self, level: int) -> None:
@@ -44,8 +44,8 @@ class ValuePromises(Base):
 
         assert result["shown"].load() == 11
 
-    def test_several_outputs_each_find_their_readers(self, runner: Any, diary: Diary) -> None:
-        """Each output is freed by itself, so each is a value of its own in the graph."""
+    def test_each_of_several_outputs_reaches_its_readers(self, runner: Any, diary: Diary) -> None:
+        """Each output is a separate value in the graph, so that it can be freed separately."""
         catalog = DataCatalog({"stored": DiaryDataset("stored", diary)})
         nodes = pipeline(
             [
@@ -107,7 +107,7 @@ class ValuePromises(Base):
 
     @pytest.mark.parametrize("kind", ["memory", "registered", "stored"])
     def test_none_cannot_be_saved(self, runner: Any, diary: Diary, kind: str) -> None:
-        """A function that forgets its `return` is found out at once, and by name."""
+        """A function without its `return` gives an error that names the output."""
         given: dict[str, dict[str, Any]] = {
             "memory": {},
             "registered": {"b": MemoryDataset()},
@@ -128,20 +128,20 @@ class ValuePromises(Base):
         assert all(first[name] is second[name] is catalog[name] for name in ("b", "c"))
         assert [second[name].load() for name in ("b", "c")] == [2, 2]
 
-    def test_a_memory_dataset_may_stand_in_the_middle(self, runner: Any) -> None:
+    def test_an_intermediate_can_be_a_registered_memory_dataset(self, runner: Any) -> None:
         catalog = DataCatalog({"a": 1, "b": MemoryDataset()})
         nodes = pipeline([node(add_one, "a", "b"), node(add_one, "b", "c", name="other")])
 
         assert runner.run(nodes, catalog)["c"].load() == 3
 
-    def test_data_of_an_earlier_run_in_the_middle_is_not_read(self, runner: Any) -> None:
+    def test_an_intermediate_of_an_earlier_run_is_not_read(self, runner: Any) -> None:
         catalog = DataCatalog({"a": 1, "b": MemoryDataset(100)})
         nodes = pipeline([node(add_one, "a", "b"), node(add_one, "b", "c", name="other")])
 
         assert runner.run(nodes, catalog)["c"].load() == 3
 
-    def test_memory_datasets_of_the_users_own_kind_keep_their_ways(self, runner: Any) -> None:
-        """It saves once for each save of the node: one that counts, appends or encrypts would tell."""
+    def test_memory_datasets_of_a_users_class_are_saved_and_loaded(self, runner: Any) -> None:
+        """Its `save` is called once for each save of the node: it may count, append or encrypt."""
         catalog = DataCatalog({"a": 1, "middle": ListDataset(), "end": ListDataset()})
         nodes = pipeline([node(add_one, "a", "middle"), node(sum, "middle", "end", name="sum")])
 
@@ -149,7 +149,7 @@ class ValuePromises(Base):
 
         assert result["end"].load() == [2]
 
-    def test_subclasses_of_memory_dataset_keep_their_ways(self, runner: Any) -> None:
+    def test_subclasses_of_memory_dataset_are_saved_and_loaded(self, runner: Any) -> None:
         class Doubled(MemoryDataset):
             def save(self, data: int) -> None:
                 super().save(2 * data)
@@ -161,8 +161,8 @@ class ValuePromises(Base):
 
         assert result["end"].load() == 10
 
-    def test_what_a_maker_does_later_to_its_output_is_not_seen(self, runner: Any) -> None:
-        """Functions keep references: to a buffer that they use again, to a list that they append to."""
+    def test_later_changes_by_the_producer_do_not_reach_a_reader(self, runner: Any) -> None:
+        """Functions keep references, for instance to a buffer that they reuse or to a list that they append to."""
         kept: list[int] = []
 
         def make() -> tuple[list[int], str]:
@@ -185,8 +185,8 @@ class ValuePromises(Base):
 
         assert result["seen"].load() == [1]
 
-    def test_what_a_reader_does_to_its_input_is_its_own(self, runner: Any) -> None:
-        """Two readers of one value, one after the other: the second one finds it as it was made."""
+    def test_changes_by_one_reader_do_not_reach_the_next(self, runner: Any) -> None:
+        """Two nodes read one value, one after the other: the second one gets it as it was produced."""
 
         def write(numbers: list[int]) -> str:
             numbers.append(2)
@@ -204,7 +204,7 @@ class ValuePromises(Base):
 
         assert result["seen"].load() == [1]
 
-    def test_what_a_reader_does_to_a_free_input_is_its_own(self, runner: Any) -> None:
+    def test_changes_by_a_reader_do_not_reach_a_free_input(self, runner: Any) -> None:
         catalog = DataCatalog({"numbers": [1]})
         nodes = pipeline([node(lambda numbers: numbers.append(2), "numbers", None, name="write")])
 
@@ -212,8 +212,8 @@ class ValuePromises(Base):
 
         assert catalog.load("numbers") == [1]
 
-    def test_large_values_arrive_whole_and_apart(self, runner: Any) -> None:
-        """Schedulers move large values in other ways than small ones."""
+    def test_large_values_are_passed_completely_and_not_shared(self, runner: Any) -> None:
+        """Schedulers move large values in another way than small ones."""
         size = 3_000_000
 
         def write(block: bytearray) -> str:

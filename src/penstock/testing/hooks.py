@@ -1,4 +1,4 @@
-"""Promises about hooks: which fire, in which order, with what, and what they may do."""
+"""Promises about hooks: which ones fire, in which order, with which arguments, and what they can change."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from penstock.hooks import create_hook_manager, hook_impl
 from penstock.io import CachedDataset, DataCatalog
 from penstock.pipeline import node, pipeline
-from penstock.testing.base import Base
+from penstock.testing.base import RunnerPromises
 from penstock.testing.diary import Diary, DiaryDataset, Recorder, add_one, fail
 
 HOOKS = (
@@ -25,12 +25,12 @@ HOOKS = (
 )
 
 
-class HookPromises(Base):
+class HookPromises(RunnerPromises):
     """Hooks fire where the node runs, the same on every scheduler."""
 
     @pytest.mark.parametrize("kind", ["memory", "stored", "cached"])
     def test_hooks_enclose_loads_call_and_saves(self, runner: Any, diary: Diary, kind: str) -> None:
-        """A plugin that times, checks or encrypts relies on this order, wherever the data is."""
+        """A plugin that measures, checks or encrypts relies on this order, for data in memory and in files."""
         a, b = DiaryDataset("a", diary), DiaryDataset("b", diary)
         a.save(1)
         catalog = {
@@ -60,7 +60,7 @@ class HookPromises(Base):
         assert whats[-4:] == ["before_dataset_saved", "save b", "saved b", "after_dataset_saved"]
 
     def test_all_loads_come_before_the_node_and_all_saves_after_it(self, runner: Any, diary: Diary) -> None:
-        """The order between the datasets of one node is free; that between their work and the node's is not."""
+        """The datasets of one node can be loaded in any order, but all of them before the node runs."""
         datasets = {name: DiaryDataset(name, diary) for name in "abcd"}
         datasets["a"].save(1)
         datasets["b"].save(2)
@@ -73,7 +73,7 @@ class HookPromises(Base):
         assert sorted(whats[:4]) == sorted([*HOOKS[:2]] * 2)
         assert sorted(whats[6:]) == sorted([*HOOKS[4:]] * 2)
 
-    def test_hooks_fire_once_for_each_time_that_an_input_is_named(self, runner: Any, diary: Diary) -> None:
+    def test_hooks_fire_once_for_each_mention_of_an_input(self, runner: Any, diary: Diary) -> None:
         a = DiaryDataset("a", diary)
         a.save(1)
         nodes = pipeline([node(lambda x, y, z: x + y + z, ["a", "a", "b"], "c", name="sum")])
@@ -95,20 +95,20 @@ class HookPromises(Base):
         for hook in HOOKS[:2]:
             assert sorted(note["node"] for note in diary.notes(hook)) == ["x", "y"]
 
-    def test_hooks_are_told_of_the_run(self, runner: Any, diary: Diary) -> None:
+    def test_hooks_get_the_parameters_of_the_run(self, runner: Any, diary: Diary) -> None:
         manager = create_hook_manager([Recorder(diary)])
         nodes = pipeline([node(add_one, "a", "b", name="add")])
 
         result = runner.run(nodes, DataCatalog({"a": 1}), manager, "run-7")
 
-        told = diary.notes("before_node_run")[0]
-        assert result.run_id == told["run_id"] == "run-7"
-        assert told["is_async"] is self.is_async
-        assert told["names"] == ["a", "b"]
-        assert told["inputs"] == "{'a': 1}"
+        note = diary.notes("before_node_run")[0]
+        assert result.run_id == note["run_id"] == "run-7"
+        assert note["is_async"] is self.is_async
+        assert note["names"] == ["a", "b"]
+        assert note["inputs"] == "{'a': 1}"
 
     def test_the_catalog_that_hooks_see_loads_the_nodes_datasets(self, runner: Any, diary: Diary) -> None:
-        """A plugin that compares an input with what is stored loads it from the catalog it is given."""
+        """A plugin that compares an input with the stored data loads it from the catalog that it gets."""
         a = DiaryDataset("a", diary)
         a.save(1)
 
@@ -124,7 +124,7 @@ class HookPromises(Base):
         assert "found 1 and 2" in diary.whats()
 
     def test_plugins_are_called_last_registered_first(self, runner: Any, diary: Diary) -> None:
-        """It is pluggy's order, and the same on a worker, where the manager is another one."""
+        """This is pluggy's order, also on a worker, which has its own manager."""
         plugins = [Recorder(diary, name) for name in ("first", "second", "third")]
         nodes = pipeline([node(add_one, "a", "b", name="add")])
 
@@ -164,7 +164,7 @@ class HookPromises(Base):
 
         assert result["b"].load() == 2
 
-    def test_a_hook_must_answer_with_a_dict_or_none(self, runner: Any) -> None:
+    def test_a_hook_must_return_a_dict_or_none(self, runner: Any) -> None:
         class Wrong:
             @hook_impl
             def before_node_run(self) -> list[str]:
@@ -186,18 +186,18 @@ class HookPromises(Base):
         with pytest.raises(ValueError, match="z"):
             runner.run(nodes, DataCatalog({"a": 1}), create_hook_manager([Wrong()]))
 
-    def test_the_error_hook_sees_the_error_of_the_node(self, runner: Any, diary: Diary) -> None:
+    def test_the_error_hook_gets_the_error_of_the_node(self, runner: Any, diary: Diary) -> None:
         nodes = pipeline([node(fail, "a", "b", name="bad")])
 
         with pytest.raises(ValueError, match="too many turbines"):
             runner.run(nodes, DataCatalog({"a": 1}), create_hook_manager([Recorder(diary)]))
 
-        (told,) = diary.notes("on_node_error")
-        assert (told["node"], told["error"]) == ("bad", "ValueError('too many turbines')")
-        assert told["inputs"] == "{'a': 1}"
+        (note,) = diary.notes("on_node_error")
+        assert (note["node"], note["error"]) == ("bad", "ValueError('too many turbines')")
+        assert note["inputs"] == "{'a': 1}"
         assert diary.notes("after_node_run", "before_dataset_saved") == []
 
-    def test_outputs_that_do_not_fit_are_an_error_of_the_node(self, runner: Any, diary: Diary) -> None:
+    def test_wrong_outputs_are_an_error_of_the_node(self, runner: Any, diary: Diary) -> None:
         nodes = pipeline([node(lambda: 1, None, ["a", "b"], name="bad")])
 
         with pytest.raises(ValueError, match="bad"):
@@ -252,7 +252,7 @@ class HookPromises(Base):
         assert diary.whats() == ["before_node_run", "after_node_run", *chunk, *chunk]
         assert [note["data"] for note in diary.notes("before_dataset_saved")] == ["1", "2"]
 
-    def test_an_error_in_a_later_chunk_is_not_told_to_the_error_hook(self, runner: Any, diary: Diary) -> None:
+    def test_an_error_in_a_later_chunk_does_not_fire_the_error_hook(self, runner: Any, diary: Diary) -> None:
         self.skip_if_async()
 
         def stream() -> Iterator[int]:
@@ -266,8 +266,8 @@ class HookPromises(Base):
 
         assert diary.notes("on_node_error") == []
 
-    def test_a_plugin_without_node_or_dataset_hooks_is_left_in_peace(self, runner: Any) -> None:
-        """Its locks and connections need not be picklable."""
+    def test_a_plugin_without_node_or_dataset_hooks_is_not_pickled(self, runner: Any) -> None:
+        """Its locks and connections do not have to be picklable."""
 
         class Other:
             def __init__(self) -> None:
@@ -282,8 +282,8 @@ class HookPromises(Base):
 
         assert result["b"].load() == 2
 
-    def test_a_manager_that_answers_every_call_with_none_will_do(self, runner: Any) -> None:
-        """Kedro hands runners such a manager where there are no hooks."""
+    def test_a_manager_that_returns_none_for_every_call_is_accepted(self, runner: Any) -> None:
+        """Kedro passes such a manager to runners when there are no hooks."""
 
         class Null:
             def __getattr__(self, name: str) -> Any:

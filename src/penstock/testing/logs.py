@@ -1,4 +1,4 @@
-"""Promises about what is seen of a run while it goes on: what nodes log and print."""
+"""Promises about what nodes log and print: it reaches the driver completely, in order, and while the run goes on."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import pytest
 
 from penstock.io import DataCatalog
 from penstock.pipeline import Pipeline, node, pipeline
-from penstock.testing.base import Base
+from penstock.testing.base import RunnerPromises
 from penstock.testing.diary import Diary, fail
 
 
-class WatchingPromises(Base):
-    """What nodes log and print, and when it arrives."""
+class LogPromises(RunnerPromises):
+    """The driver shows what nodes log and print."""
 
-    def test_what_a_node_logs_arrives_once_with_its_name_in_order(
+    def test_log_records_of_a_node_arrive_once_with_its_name_in_order(
         self, runner: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Twice in a row, since a process or client that serves many runs must not repeat what was said in earlier ones."""
+        """Two runs, since a process or client that is used again must not repeat the records of an earlier run."""
 
         def train(_: int) -> None:
             log = logging.getLogger("turbines")
@@ -34,15 +34,15 @@ class WatchingPromises(Base):
             with caplog.at_level(logging.INFO):
                 runner.run(_one(train), DataCatalog({"a": 1}))
 
-            told = [
+            records = [
                 record for record in caplog.records if record.name in {"turbines", type(runner).__module__}
             ]
-            texts = [record.getMessage() for record in told if getattr(record, "node", "")]
+            texts = [record.getMessage() for record in records if getattr(record, "node", "")]
             assert texts == ["train: blade 3 of five", "train: 100 %"]
-            assert {record.node for record in told if hasattr(record, "node")} == {"train"}
-            assert [record.levelname for record in told if hasattr(record, "node")] == ["WARNING", "ERROR"]
-            completed = next(i for i, record in enumerate(told) if "Completed" in record.getMessage())
-            assert completed > max(i for i, record in enumerate(told) if hasattr(record, "node"))
+            assert {record.node for record in records if hasattr(record, "node")} == {"train"}
+            assert [record.levelname for record in records if hasattr(record, "node")] == ["WARNING", "ERROR"]
+            completed = next(i for i, record in enumerate(records) if "Completed" in record.getMessage())
+            assert completed > max(i for i, record in enumerate(records) if hasattr(record, "node"))
 
     def test_the_levels_of_the_driver_decide_what_a_node_logs(
         self, runner: Any, caplog: pytest.LogCaptureFixture
@@ -59,8 +59,8 @@ class WatchingPromises(Base):
         caplog.set_level(logging.DEBUG, logger="turbines.loud")
         result = runner.run(_one(train), DataCatalog({"a": 1}))
 
-        told = [record.getMessage() for record in caplog.records if record.name.startswith("turbines")]
-        assert told == [
+        records = [record.getMessage() for record in caplog.records if record.name.startswith("turbines")]
+        assert records == [
             "train: turbines 20",
             "train: turbines 30",
             "train: turbines.loud.blade 10",
@@ -84,7 +84,7 @@ class WatchingPromises(Base):
         assert "train: given up\nTraceback (most recent call last):" in caplog.text
         assert caplog.text.count("ValueError: too many turbines") == 1
 
-    def test_what_cannot_travel_is_logged_as_its_text(
+    def test_arguments_that_cannot_be_pickled_are_logged_as_text(
         self, runner: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
         def train(_: int) -> None:
@@ -98,7 +98,7 @@ class WatchingPromises(Base):
         assert vars(record)["size"] == 3
         assert "unlocked" in str(vars(record)["thing"])
 
-    def test_what_a_node_prints_arrives_once(self, runner: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_prints_of_a_node_arrive_once(self, runner: Any, capsys: pytest.CaptureFixture[str]) -> None:
         def train(_: int) -> None:
             print("two", end=" ")  # noqa: T201
             print("words\nünd more")  # noqa: T201
@@ -108,8 +108,8 @@ class WatchingPromises(Base):
 
         assert capsys.readouterr().out == "two words\nünd more\nthe end"
 
-    def test_what_a_node_logs_arrives_while_it_runs(self, runner: Any, diary: Diary) -> None:
-        """A node that trains for an hour logs for an hour."""
+    def test_log_records_of_a_node_arrive_while_it_runs(self, runner: Any, diary: Diary) -> None:
+        """A node that trains for an hour logs during that hour."""
 
         def train(_: int) -> bool:
             logging.getLogger("turbines").warning("started")
@@ -131,7 +131,7 @@ class WatchingPromises(Base):
 
         assert seen
 
-    def test_what_a_node_logs_before_it_fails_arrives_before_its_error(
+    def test_log_records_of_a_failed_node_arrive_before_its_error(
         self, runner: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
         def train(_: int) -> None:
@@ -141,12 +141,10 @@ class WatchingPromises(Base):
         with pytest.raises(ValueError, match="turbines"):
             runner.run(_one(train), DataCatalog({"a": 1}))
 
-        told = [record.getMessage() for record in caplog.records if record.name == "turbines"]
-        assert told == ["train: about to fail"]
+        records = [record.getMessage() for record in caplog.records if record.name == "turbines"]
+        assert records == ["train: about to fail"]
 
-    def test_after_a_run_this_process_logs_as_before(
-        self, runner: Any, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_after_a_run_logging_works_as_before(self, runner: Any, caplog: pytest.LogCaptureFixture) -> None:
         make = logging.Logger.makeRecord
 
         runner.run(_one(lambda a: a), DataCatalog({"a": 1}))
@@ -155,7 +153,7 @@ class WatchingPromises(Base):
         assert logging.Logger.makeRecord is make
         assert caplog.records[-1].getMessage() == "still here"
 
-    def test_what_a_node_writes_on_its_records_itself_stays(
+    def test_attributes_that_a_node_sets_on_its_records_stay(
         self, runner: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
         def train(_: int) -> None:
@@ -171,5 +169,5 @@ class WatchingPromises(Base):
 
 
 def _one(function: Callable[[int], Any]) -> Pipeline:
-    """A pipeline of one node, called train. What its function returns is an output, unless that is nothing."""
+    """A pipeline with one node `train`. Its output is the result of the function, or an empty list for None."""
     return pipeline([node(lambda a: function(a) or [], "a", "b", name="train")])
