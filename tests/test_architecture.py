@@ -409,7 +409,7 @@ PLANTS = {
         "does not list task_key",
     ),
     "a list that is not sorted": Plant(
-        untrue_lists_of_names, "_pickling.py", '__all__ = ["why_not_sendable", "DEPTH"]', "not sorted"
+        untrue_lists_of_names, "_pickling.py", '__all__ = ["why_not_sendable", "MAX_DEPTH"]', "not sorted"
     ),
     "a package without a list": Plant(untrue_lists_of_names, "new/__init__.py", "", "has no __all__"),
     "an import that loads something heavy": Plant(

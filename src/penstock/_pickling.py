@@ -1,4 +1,4 @@
-"""How a thing is sent to another process, whether it can be, and what in it stands in the way."""
+"""Pickles objects for other processes, and finds out why an object cannot be pickled."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from typing import Any
 
 import cloudpickle
 
-DEPTH = 3
-"""How deep the attributes of attributes are looked into for the culprit."""
+MAX_DEPTH = 3
+"""How many levels of attributes are searched for the part that cannot be pickled."""
 
 
 def pickled(thing: Any) -> bytes:
-    """The thing as another process can load it."""
+    """The object, pickled so that another process can unpickle it."""
     data, buffers = pickled_with_buffers(thing)
     return cloudpickle.dumps(thing, protocol=5) if buffers else data
 
 
 def pickled_with_buffers(thing: Any) -> tuple[bytes, list[pickle.PickleBuffer]]:
-    """The thing as another process can load it, and its large buffers, which are left out of the pickle (PEP 574).
+    """The object, pickled without its large buffers, and these buffers (PEP 574).
 
-    Plain pickle does it where it can be trusted, in a third of the time. What lives in `__main__`, or in a module that is
-    registered to travel by value, it would only name, and another process would not find it: there it is cloudpickle.
+    Plain pickle takes a third of the time of cloudpickle. But it only writes the names of functions and classes, and another
+    process cannot find those of `__main__` or of modules that are registered to be pickled by value: these need cloudpickle.
     """
     buffers: list[pickle.PickleBuffer] = []
     with contextlib.suppress(Exception):
-        # Lambdas, local classes and much else: cloudpickle can send them, or says why nobody can.
+        # Lambdas, local classes and others: cloudpickle can pickle them, or raises the error that says why not.
         plain = pickle.dumps(thing, protocol=5, buffer_callback=buffers.append)
         if b"__main__" not in plain and not cloudpickle.list_registry_pickle_by_value():
             return plain, buffers
@@ -40,36 +40,36 @@ def pickled_with_buffers(thing: Any) -> tuple[bytes, list[pickle.PickleBuffer]]:
 
 
 def why_not_sendable(thing: Any) -> str | None:
-    """Why the thing cannot go to another process, with the attribute that is to blame; None when it can.
+    """Why the object cannot be sent to another process, with the attribute that prevents it; None if it can be sent.
 
-    Large buffers that it holds are not copied for the answer.
+    Its large buffers are not copied.
     """
     if getattr(thing, "_SINGLE_PROCESS", False):
         return f"{type(thing).__name__} is marked _SINGLE_PROCESS"
     reason = _why_not_picklable(thing)
     if reason is None:
         return None
-    path = _culprit(thing)
+    path = _unpicklable_part(thing)
     return f"its {path}: {reason}" if path else reason
 
 
 def _why_not_picklable(thing: Any) -> str | None:
     try:
-        cloudpickle.dump(thing, _Nowhere(), protocol=5, buffer_callback=lambda _: None)
-    except Exception as error:  # noqa: BLE001 - a user's __reduce__ raises what it likes
+        cloudpickle.dump(thing, _DiscardingFile(), protocol=5, buffer_callback=lambda _: None)
+    except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything
         return f"{type(error).__name__}: {error}"
     return None
 
 
-class _Nowhere(io.RawIOBase):
+class _DiscardingFile(io.RawIOBase):
     def write(self, data: Any) -> int:
         return len(data)
 
 
-def _culprit(thing: Any) -> str:
-    """The path of attributes to the innermost part that cannot be pickled; empty if no part can be told."""
+def _unpicklable_part(thing: Any) -> str:
+    """The path of attributes to the innermost part that cannot be pickled; empty if no part is found."""
     path: list[str] = []
-    for _ in range(DEPTH):
+    for _ in range(MAX_DEPTH):
         found = next(((name, part) for name, part in _parts(thing) if _why_not_picklable(part)), None)
         if found is None:
             break
@@ -79,7 +79,7 @@ def _culprit(thing: Any) -> str:
 
 
 def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
-    """What a thing is made of, each with what to call it in an error."""
+    """The parts of an object, each with its name for an error."""
     if isinstance(thing, MethodType):
         yield "bound object", thing.__self__
     code = getattr(thing, "__code__", None)
@@ -99,7 +99,7 @@ def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _state(thing: Any) -> dict[str, Any]:
-    """The attributes that would travel: a class may leave some behind."""
+    """The attributes that would be pickled: a class may leave some out."""
     attributes: dict[str, Any] = getattr(thing, "__dict__", {})
     if hasattr(type(thing), "__getstate__"):
         with contextlib.suppress(Exception):
@@ -115,7 +115,7 @@ def _slots(cls: type) -> tuple[str, ...]:
 
 def _captured(function: Any, code: Any) -> Iterator[tuple[str, Any]]:
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-        # Empty, if it stands for a name that was never bound.
+        # A cell is empty if its variable was never assigned.
         with contextlib.suppress(ValueError):
             yield f"captured variable {name!r}", cell.cell_contents
     for name in code.co_names:
@@ -126,7 +126,7 @@ def _captured(function: Any, code: Any) -> Iterator[tuple[str, Any]]:
 
 
 def reduce_dataclass(self: Any) -> tuple[type, tuple[Any, ...]]:
-    """For `__reduce__` of a dataclass: without the names of its fields, and without defaults at the end."""
+    """`__reduce__` for a dataclass, which leaves out field names and default values at the end, so that pickles are small."""
     cls: Any = type(self)
     values = [(getattr(self, name), default) for name, default in _fields(cls)]
     while values and values[-1][0] is values[-1][1]:

@@ -277,8 +277,8 @@ def test_a_run_has_policies_of_its_own(diary):
     ("policy", "told"),
     [
         ({"retires": 1}, "'flaky' has unknown fields: retires; known are retries"),
-        ({"retries": -1}, "not negative"),
-        ({"wait_seconds": -1.0}, "not negative"),
+        ({"retries": -1}, "retries is -1; give 0 or more"),
+        ({"wait_seconds": -1.0}, "wait_seconds is -1.0; give 0 or more"),
         ({"retry_on": "OSErorr"}, "'OSErorr', which is no exception"),
         ({"retry_on": [int]}, "which is no exception"),
         ({"retry_on": "json.dumps"}, "which is no exception"),

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.errors import CannotSendError, MissingInputError, NodeError
-from penstock.tasks.exceptions import TEXT_LENGTH, PackedError, add_note, pack_error, unpack_error
+from penstock.tasks.exceptions import MAX_TEXT_LENGTH, PackedError, add_note, pack_error, unpack_error
 from penstock.testing import CountsUp, notes_of
 
 pytestmark = [pytest.mark.smoke, pytest.mark.pythons]
@@ -136,9 +136,9 @@ def test_what_cannot_come_home_as_itself_is_told(error):
 
 def test_a_class_that_does_not_exist_at_home_is_told():
     """A module that only the workers have: its exception is told as text."""
-    on_its_way = PackedError("node 'train'", b"cnosuchmodule\nError\n.", "the worker's traceback")
+    packed = PackedError("node 'train'", b"cnosuchmodule\nError\n.", "the worker's traceback")
 
-    arrived = unpack_error(on_its_way)
+    arrived = unpack_error(packed)
 
     assert type(arrived) is NodeError
     assert "the worker's traceback" in str(arrived)
@@ -204,7 +204,7 @@ def test_a_circle_of_causes_ends():
 
 def test_on_the_way_it_is_short_enough_for_dask():
     """distributed replaces an exception whose text is longer than 10,000 characters by another one."""
-    on_its_way = pack_error(ValueError("x" * 100_000), "node 'train'")
+    packed = pack_error(ValueError("x" * 100_000), "node 'train'")
 
-    assert len(str(on_its_way)) < TEXT_LENGTH + 100
-    assert str(unpack_error(on_its_way)) == "x" * 100_000
+    assert len(str(packed)) < MAX_TEXT_LENGTH + 100
+    assert str(unpack_error(packed)) == "x" * 100_000

@@ -1,4 +1,4 @@
-"""The heart: pipeline + catalog + hooks -> one Dask task graph."""
+"""Compiles a pipeline and a catalog into one Dask graph. Only the driver does this, and nothing is loaded or run here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds the Dask graph: gives each task its key, its references to other tasks, and the hooks."""
+"""Builds the Dask graph: each task gets its key, its references to other tasks, and the hooks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class GraphBuilder:
 
     Attributes:
         graph: The tasks by key.
-        tasks: What each key of the graph is.
+        tasks: The kind, node and dataset of each key.
     """
 
     def __init__(self, hooks: Hooks, *, leaves_process: bool) -> None:
@@ -43,7 +43,7 @@ class GraphBuilder:
             self._options["hooks"] = self._shared_hooks(hooks) if leaves_process else hooks
 
     def add_task(self, work: Work, arguments: list[str]) -> str:
-        """Add a task that calls `work` with the values of the keys `arguments`; gives its key."""
+        """Add a task that calls `work` with the values of the keys `arguments`. Returns its key."""
         kind, node, dataset = work.kind, work.node.name, work.dataset
         key = task_key(dataset or node, self._run_id, len(self.graph), "" if kind == "call" else kind)
         self._awaited.update(arguments)
@@ -54,7 +54,7 @@ class GraphBuilder:
         return key
 
     def add_data(self, name: str, value: Any) -> str:
-        """Add a value, under the name of its dataset; gives its key."""
+        """Add a value under the name of its dataset. Returns its key."""
         key = task_key(name, self._run_id, len(self.graph), "data")
         self._references[key] = reference(key)
         self.graph[key] = new_data(key, value)

@@ -1,18 +1,18 @@
-"""Pipeline + catalog + hooks -> `Plan`: pure, it touches no scheduler and loads no data.
+"""Compiles a pipeline into a `Plan`: the rules which tasks a node needs, and what they wait for. Nothing is loaded or run.
 
 | task | when | waits for |
 | --- | --- | --- |
 | `load:<dataset>` | once for each node that reads a stored dataset | what the node itself waits for |
-| `<node>` | every node | its loads, and the nodes before it with all that they save |
-| `save:<dataset>` | every stored output | its node |
-| `pick:<dataset>` | an output in memory of a node with several outputs | its node |
-| `confirm:<node>` | a node that confirms datasets | its saves |
-| `data:<dataset>` | a large free input in memory, and `data:hooks`, if tasks leave this process | nothing |
+| `<node>` | each node | its loads, the nodes before it, and all saves of these |
+| `save:<dataset>` | each stored output | its node |
+| `pick:<dataset>` | each output in memory of a node with several outputs | its node |
+| `confirm:<node>` | each node that confirms datasets | its saves |
+| `data:<dataset>` | each large free input in memory, and the hooks, if tasks leave this process | nothing |
 
-Loads and saves happen inside the node's own task with `is_async`; saves and confirmations do where its function is a generator.
+With `is_async` the node's own task loads and saves; a node whose function is a generator saves and confirms in its own task.
 
-A dataset is *stored* if it keeps data outside the process: it is in the catalog and not `_EPHEMERAL`. For all others the
-edge of the graph is the dataset. A `CachedDataset` is both: it is loaded once for all its readers, and saved.
+A dataset is *stored* if it keeps data outside the process: it is in the catalog and not `_EPHEMERAL`. Any other dataset is an edge
+of the graph: a task hands its value to the next one. A `CachedDataset` is both: it is saved, and loaded once for all readers.
 """
 
 from __future__ import annotations
@@ -50,19 +50,31 @@ def compile_pipeline(
     is_async: bool = False,
     backend: Backend | None = None,
 ) -> Plan:
-    """One Dask task graph that runs the pipeline.
+    """Compile a pipeline into one Dask graph. Nothing is loaded, registered or run.
 
     Args:
-        pipeline: Ours or Kedro's.
-        catalog: What it does not have is handed over in memory.
-        hooks: The node and dataset hooks to fire.
-        run_id: What hooks get to see; the keys of the graph carry a random one of their own.
-        is_async: Each node loads its inputs at once and saves its outputs at once, in threads of its own task.
-        backend: How values get from task to task; by default as the objects that they are.
+        pipeline: A pipeline of Penstock or Kedro.
+        catalog: Its datasets are loaded and saved; datasets that it does not have stay in memory.
+        hooks: The node and dataset hooks that the tasks fire.
+        run_id: The run id that hooks get; the keys of the graph have a random one of their own.
+        is_async: Each node loads its inputs at the same time and saves its outputs at the same time, in threads of its task.
+        backend: Where the tasks will run; by default in threads of this process.
+
+    Returns:
+        The graph, the keys to ask a scheduler for, and what each key is.
 
     Raises:
-        MissingInputError: Free inputs that the catalog does not have.
-        InvalidNodeError: Generator functions with `is_async`.
+        MissingInputError: The catalog does not have all free inputs of the pipeline.
+        InvalidNodeError: With `is_async`, the function of a node is a generator.
+
+    Example:
+        >>> import dask
+        >>> from penstock import DataCatalog, compile_pipeline
+        >>> from penstock.pipeline import node, pipeline
+        >>> double = node(lambda x: 2 * x, "x", "y", name="double")
+        >>> plan = compile_pipeline(pipeline([double]), DataCatalog({"x": 21}))
+        >>> dask.get(plan.graph, plan.keys)
+        (42,)
     """
     check_inputs(pipeline, catalog)
     if is_async:
@@ -74,7 +86,7 @@ def compile_pipeline(
 
 @contextlib.contextmanager
 def _collector_paused() -> Iterator[None]:
-    """A graph is many small objects, all of which stay: looking at them again and again takes a third of the time."""
+    """Pause the garbage collector: all the small objects of a graph stay, and to check them again and again takes a third of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -84,8 +96,8 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-Handed = dict[str, tuple[InputBinding, str]]
-"""For each dataset whose value is in the graph: how a reader gets it, and the key of the task that gives it."""
+HandedOver = dict[str, tuple[InputBinding, str]]
+"""For each dataset whose value a node of this run leaves in the graph: the binding of its readers, and the key of the value."""
 
 
 class _Compiler:
@@ -96,13 +108,13 @@ class _Compiler:
         self.pipeline = pipeline
         self.datasets = DatasetIndex(pipeline, catalog, leaves_process=leaves_process)
         self.graph = GraphBuilder(hooks, leaves_process=leaves_process)
-        self.handed_over: Handed = {}
+        self.handed_over: HandedOver = {}
         self.inputs = _Inputs(context, self.datasets, self.graph, self.handed_over)
         self.outputs = _Outputs(context, self.datasets, self.graph, self.handed_over)
         self.calls = _Calls(context)
         self.has_node_hooks = hooks.for_nodes
         self.last_keys: dict[NodeLike, list[str]] = {}
-        """For each node that saves or confirms: the keys of the tasks that do it last."""
+        """For each node that saves or confirms datasets: the keys of the last tasks that do so."""
 
     def plan(self) -> Plan:
         """The plan of all nodes."""
@@ -118,7 +130,7 @@ class _Compiler:
         return Plan(self.graph.graph, self.graph.tasks, keys, outputs, self.pipeline, self.datasets.stored)
 
     def _saves_of(self, nodes: Iterable[NodeLike]) -> list[str]:
-        """The keys of the tasks after which all that these nodes save is saved."""
+        """The keys of the last tasks that save or confirm datasets of these nodes."""
         last_keys = self.last_keys
         return list(dict.fromkeys([key for node in nodes for key in last_keys.get(node, ())]))
 
@@ -144,7 +156,7 @@ class _Compiler:
 
 
 class _Calls:
-    """Makes what the calls of nodes have in common; nodes that are bound alike share it."""
+    """Makes the bindings of calls; nodes with the same bindings share one object."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -152,7 +164,7 @@ class _Calls:
         self._types: dict[int, type[Call]] = {}
 
     def type_for(self, function: Callable[..., Any]) -> type[Call]:
-        """The kind of task that calls a node of this function."""
+        """The class of the work that calls a node with this function."""
         if self._context.is_async:
             return AsyncCall
         # By identity, since a callable need not be hashable; the pipeline keeps it alive.
@@ -177,17 +189,17 @@ class _Inputs:
     """How a node's task gets its inputs, and the tasks that load them."""
 
     def __init__(
-        self, context: Context, datasets: DatasetIndex, graph: GraphBuilder, handed_over: Handed
+        self, context: Context, datasets: DatasetIndex, graph: GraphBuilder, handed_over: HandedOver
     ) -> None:
         self._context, self._datasets, self._graph = context, datasets, graph
         self._handed_over = handed_over
         self._shared: dict[str, tuple[InputBinding, str | None]] = {}
-        """How every reader gets a dataset that no node of this run hands over and that all readers share."""
+        """The binding and the key of free inputs and cached datasets, which all readers share."""
 
     def bind(
         self, node: NodeLike, names: list[str], waits: list[str]
     ) -> tuple[tuple[InputBinding, ...], list[str]]:
-        """How the node's task gets each input, and the keys whose values it is called with, in the same order."""
+        """The binding of each input, and the keys whose values the node's task is called with, in the same order."""
         unique = dict.fromkeys(names)
         bindings, keys = [], []
         for name in unique:
@@ -202,7 +214,7 @@ class _Inputs:
     def _from_catalog(
         self, name: str, node: NodeLike, inputs: Iterable[str], waits: list[str]
     ) -> tuple[InputBinding, str | None]:
-        """How the node's task gets an input that no node of this run hands over, and the key of it, if it has one."""
+        """The binding of an input that no node of this run hands over, and its key if its value comes from the graph."""
         place = self._datasets.by_name[name].place
         if place is Place.STORED:
             return self._load(name, node, inputs, waits)
@@ -214,10 +226,10 @@ class _Inputs:
         return self._shared[name]
 
     def _free_input(self, name: str) -> tuple[InputBinding, str | None]:
-        """It travels inside the tasks, or if it is large and tasks leave this process, once as a part of the graph."""
+        """A free input in memory is a part of each task that reads it; a large one is sent once, as an entry of the graph."""
         found = self._datasets.by_name[name].dataset
         dataset = MemoryDataset() if found is None else found
-        if self._datasets.travels_in_task(name):
+        if self._datasets.is_sent_in_task(name):
             return InputBinding(dataset=dataset), None
         return input_binding(comes_from_graph=True), self._graph.add_data(name, DatasetValue(dataset))
 
@@ -240,7 +252,7 @@ class _Inputs:
         return input_binding(comes_from_graph=True, has_load_task=True), key
 
     def _before(self, inputs: Iterable[str], waits: list[str]) -> list[str]:
-        """What a load waits for: all that the node itself waits for."""
+        """The keys that a load waits for: those that the node itself waits for."""
         return [*(self._handed_over[name][1] for name in inputs if name in self._handed_over), *waits]
 
 
@@ -248,15 +260,15 @@ class _Outputs:
     """What a node's task does with its outputs, and the tasks that follow it."""
 
     def __init__(
-        self, context: Context, datasets: DatasetIndex, graph: GraphBuilder, handed_over: Handed
+        self, context: Context, datasets: DatasetIndex, graph: GraphBuilder, handed_over: HandedOver
     ) -> None:
         self.context, self._datasets, self._graph = context, datasets, graph
         self._handed_over = handed_over
-        # Asked for every dataset, and properties of the backend.
+        # Read once: they are properties of the backend, and each dataset needs them.
         self._copies, self._may_repeat = context.backend.copies, context.backend.may_repeat
 
     def bind(self, names: list[str], *, saves_inside: bool) -> tuple[OutputBinding, ...]:
-        """What the node's task does with each output; `saves_inside` if no tasks of their own save them."""
+        """The binding of each output. `saves_inside`: the node's own task saves them, and not `Save` tasks."""
         return tuple([self._binding(name, saves_inside) for name in names])
 
     def _binding(self, name: str, saves_inside: bool) -> OutputBinding:  # noqa: FBT001 - called once, above
@@ -272,21 +284,21 @@ class _Outputs:
     def add_tasks(
         self, node: NodeLike, names: list[str], bindings: tuple[OutputBinding, ...], call: str
     ) -> list[str]:
-        """Add the tasks that save the outputs, or pick one of several, and note how readers get each.
+        """Add the tasks that save or pick outputs, and note how readers get each output.
 
         Args:
             node: The node.
-            names: Its outputs.
-            bindings: What its task does with each.
-            call: The key of its task.
+            names: The outputs of the node.
+            bindings: The binding of each output.
+            call: The key of the node's task.
 
         Returns:
-            The keys after which all outputs are saved; none if nothing is.
+            The keys of the tasks that save outputs.
         """
         saves: dict[str, None] = {}
         for index, (name, binding) in enumerate(zip(names, bindings, strict=True)):
             position = index if len(names) > 1 else None
-            if _ends_with_call(name, binding):
+            if _is_saved_by_call(name, binding):
                 saves[call] = None
             if binding.stays_in_graph:
                 key = call if position is None else self._pick(node, name, position, call)
@@ -300,15 +312,15 @@ class _Outputs:
         return self._graph.add_task(PickOutput(self.context, node, name, index), [call])
 
     def _reader_binding(self, name: str) -> InputBinding:
-        """How a reader gets an output that stays in the graph: copied if another reader may have the same object."""
+        """The binding of the readers of an output that stays in the graph. Readers get copies if they would share one object."""
         _, place, copy_mode = self._datasets.by_name[name]
         is_shared = self._datasets.reader_counts[name] > 1 or place is Place.CACHED or self._may_repeat
         return input_binding(True, self._copies and is_shared, copy_mode)  # noqa: FBT003 - keywords take four times as long
 
 
-def _ends_with_call(name: str, output: OutputBinding) -> bool:
-    """Whether a reader of an output has to wait for the node although it does not take the node's value.
+def _is_saved_by_call(name: str, output: OutputBinding) -> bool:
+    """Whether readers have to wait for the node's own task although they may not get its value.
 
-    It was saved inside the node's task, or is read in another format, which the value is not.
+    The task saves the output, or readers may load it in another format (`name@format`).
     """
     return output.catalog is not None or (output.stays_in_graph and "@" in name)

@@ -1,4 +1,4 @@
-"""Looks up what the catalog knows of each dataset of a pipeline, once for each name, before the graph is built."""
+"""Looks up each dataset of a pipeline in the catalog, once, before the graph is built."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from penstock._typing import CatalogLike, DatasetLike, PipelineLike
 
 MAX_INPUT_BYTES = 10_000
-"""A free input in memory up to this size travels inside each task that reads it; a larger one is a task of its own."""
+"""A free input in memory up to this size is sent inside each task that reads it; a larger one is an entry of the graph."""
 
 MAX_PARAMETER_BYTES = 100_000
-"""The same for parameters: hundreds of numbers and texts, which are counted at some 80 bytes each and travel in 10."""
+"""The same for parameters: hundreds of numbers and texts, which count as some 80 bytes each and take 10 when they are sent."""
 
 
 class Place(Enum):
@@ -37,10 +37,10 @@ class Place(Enum):
 
 
 class DatasetInfo(NamedTuple):
-    """What the catalog knows of one name."""
+    """One dataset: where its data is, and how to copy it."""
 
     dataset: DatasetLike | None
-    """The dataset as tasks use it; None if there is none, or nothing to send of it."""
+    """The dataset that tasks use; None if the catalog has none, or if there is nothing to send of it."""
     place: Place
     copy_mode: str | None
 
@@ -57,7 +57,7 @@ class DatasetIndex:
         leaves_process: Whether tasks, and the datasets in them, are pickled.
 
     Attributes:
-        by_name: What the catalog knows of each dataset that a node reads, writes or confirms.
+        by_name: Each dataset that a node reads, writes or confirms.
         reader_counts: How many nodes read each dataset.
     """
 
@@ -82,10 +82,10 @@ class DatasetIndex:
         return subcatalog(self._catalog, {name: self.by_name[name].dataset for name in names})
 
     def catalog_for_hooks(self, names: Iterable[str]) -> CatalogLike:
-        """The same without large data in memory, which would travel with every task."""
+        """The same without large data in memory, which would be sent with every task."""
         return self.catalog_for_task([name for name in names if self._is_small(name, MAX_INPUT_BYTES)])
 
-    def travels_in_task(self, name: str) -> bool:
+    def is_sent_in_task(self, name: str) -> bool:
         """Whether a free input in memory is small enough to be sent with each task that reads it."""
         is_parameter = name == "parameters" or name.startswith("params:")
         return self._is_small(name, MAX_PARAMETER_BYTES if is_parameter else MAX_INPUT_BYTES)

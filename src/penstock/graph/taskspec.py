@@ -1,4 +1,4 @@
-"""The only module that knows Dask's task classes: the public `dask.task_spec`, since Dask 2025.1.0.
+"""The only module that knows Dask's task classes, from `dask.task_spec` (public since Dask 2025.1.0).
 
 https://docs.dask.org/en/stable/custom-graphs.html
 """
@@ -11,17 +11,17 @@ from typing import Any
 from dask.task_spec import DataNode, GraphNode, Task, TaskRef
 
 reference: Callable[[str], Any] = TaskRef
-"""`reference(key)` stands for the value of a key among the arguments of a task."""
+"""`reference(key)`, as an argument of a task, is the value of another task."""
 
 new_task: Callable[..., Any] = Task
 """`new_task(key, work, *arguments, **options)` is a task that calls `work`. Arguments and options may be references."""
 
 new_data: Callable[[str, Any], Any] = DataNode
-"""`new_data(key, value)` is a node of the graph that holds a value."""
+"""`new_data(key, value)` is an entry of the graph that holds a value."""
 
 
 def is_data(task: Any) -> bool:
-    """Whether a node of the graph holds a value, so that there is nothing to run."""
+    """Whether an entry of the graph holds a value, so that there is nothing to run."""
     return isinstance(task, DataNode)
 
 
@@ -31,7 +31,7 @@ def data_of(graph: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def work_of(task: Any) -> Any:
-    """What a task calls; None for anything else, for instance for data."""
+    """The function that a task calls; None for anything but a task, for instance for data."""
     return task.func if isinstance(task, Task) else None
 
 
@@ -43,7 +43,7 @@ def with_work(task: Any, work: Callable[..., Any]) -> Any:
 
 
 def with_value(data: Any, value: Any) -> Any:
-    """A copy of a data node that holds `value` instead."""
+    """A copy of an entry with data that holds `value` instead."""
     return DataNode(data.key, value)
 
 

@@ -1,6 +1,6 @@
-"""What a task asks of the scheduler that runs it: `Backend`, and the one for threads of this process.
+"""The interface between tasks and the scheduler that runs them: `Backend`, and `LocalBackend` for threads of this process.
 
-The backends of worker processes and of clusters are beside their runners.
+The backends of worker processes and of clusters are in the packages of their runners.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Event(NamedTuple):
-    """A task that is done. Plain values only, so that any protocol carries it."""
+    """A report of a finished task: plain values only, so that every kind of message can carry it."""
 
     kind: str
     """`load`, `call`, `save` or `confirm`."""
@@ -38,7 +38,7 @@ Listener = Callable[[Event], None]
 
 
 class Backend(Protocol):
-    """What a task asks of the scheduler that runs it. One object serves one run; where tasks leave this process, it is pickled."""
+    """The scheduler, as tasks see it. Each run has one; it is pickled with the tasks if these leave this process."""
 
     @property
     def leaves_process(self) -> bool:
@@ -46,7 +46,7 @@ class Backend(Protocol):
 
     @property
     def copies(self) -> bool:
-        """Whether two readers of one value may get the same object, so that copies have to keep them apart."""
+        """Whether two readers of one value may get the same object, so that each needs a copy."""
 
     @property
     def may_repeat(self) -> bool:
@@ -54,7 +54,7 @@ class Backend(Protocol):
 
     @property
     def listener(self) -> Listener | None:
-        """Called in the driver with the event of each task; None if the caller wants none, and on workers in other processes."""
+        """Called in the driver with the event of each task; None if there is no listener, and always None in other processes."""
 
     def worker_name(self) -> str:
         """The thread, process or cluster worker that this is called on."""
@@ -63,23 +63,23 @@ class Backend(Protocol):
         """Send the event of a task to the listener."""
 
     def channel(self) -> Channel | None:
-        """Takes what nodes log and print in this process to the driver; None where this process handles it itself."""
+        """The channel that sends log records and prints of nodes to the driver; None if this process handles them itself."""
 
     def is_stopped(self) -> bool:
-        """Whether the run has failed or was interrupted while this task runs, so that it need not be tried again."""
+        """Whether the run has failed or was interrupted, so that a task should not be retried."""
 
     def stop(self) -> None:
-        """Have `is_stopped` be true for the tasks that still run. The driver calls this when the run has failed."""
+        """Make `is_stopped` true for tasks that still run. The driver calls this when the run has failed."""
 
     def exception_for_driver(self, error: BaseException, task: str) -> BaseException:
-        """What a task raises in place of `error`, so that it reaches the driver."""
+        """The exception that the task raises in place of `error`: one that can reach the driver."""
 
 
 class LocalBackend:
     """Tasks run in threads of this process and hand over the objects themselves.
 
     Args:
-        listener: Called with each event at once, on the thread of the task.
+        listener: Called with each event, on the thread of the task.
     """
 
     leaves_process = False
@@ -89,7 +89,7 @@ class LocalBackend:
     def __init__(self, listener: Listener | None = None) -> None:
         self.listener = listener
         self._is_stopped = False
-        # A run inside a node logs by way of that node.
+        # A run inside a node sends its log records to the channel of that node.
         self._outer = CURRENT_NODE.get()
 
     def worker_name(self) -> str:
@@ -104,7 +104,7 @@ class LocalBackend:
             self.listener(event)
 
     def channel(self) -> Channel | None:
-        """The channel of the node which this run is a part of, if it is one."""
+        """The channel of the node that this run is inside of; None if it is inside of no node."""
         return self._outer.channel if self._outer is not None else None
 
     def is_stopped(self) -> bool:
@@ -112,7 +112,7 @@ class LocalBackend:
         return self._is_stopped
 
     def stop(self) -> None:
-        """Have `is_stopped` be true."""
+        """Make `is_stopped` true."""
         self._is_stopped = True
 
     def exception_for_driver(self, error: BaseException, task: str) -> BaseException:  # noqa: ARG002 - the protocol's
@@ -132,7 +132,7 @@ def send_unfinished_lines(backend: Backend, node: str = "") -> None:
 
 @dataclass(frozen=True)
 class Context:
-    """What all tasks of one run share."""
+    """The part that all tasks of a run share."""
 
     __reduce__ = reduce_dataclass
     backend: Backend

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False, slots=True)
 class Work:
-    """What one task of the graph calls. `str()` of it names it in errors."""
+    """The work of one task of the graph: Dask calls it. Errors name it by its `str()`."""
 
     context: Context
     node: NodeLike

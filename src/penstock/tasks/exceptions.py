@@ -1,4 +1,7 @@
-"""How an exception gets home from another process: as itself wherever that is possible, as text where it is not."""
+"""Sends exceptions to the driver: an exception arrives as the same exception if it can be pickled, and else as text.
+
+A worker packs what a task raises (`pack_error`), the driver unpacks it (`unpack_error`).
+"""
 
 from __future__ import annotations
 
@@ -13,18 +16,18 @@ import cloudpickle
 
 from penstock.errors import NodeError
 
-TEXT_LENGTH = 4_000
-"""Characters of the traceback that an exception on its way home shows in Dask's logs; it carries all of it."""
+MAX_TEXT_LENGTH = 4_000
+"""A packed exception shows this many characters of its traceback in Dask's logs; it carries the whole traceback."""
 
-TRACEBACK = "Traceback (most recent call last)"
-"""How Python begins one."""
+_TRACEBACK_START = "Traceback (most recent call last)"
+"""The first line of a traceback that Python prints."""
 
 
 class PackedError(Exception):
-    """An exception on its way home, in a form that survives every pickle.
+    """An exception between worker and driver, in a form that always pickles.
 
     Args:
-        task: What failed, in words: "node train", "load of companies".
+        task: The task that failed, as `str` of its work: "node 'train' (inputs: data)".
         payload: The exception, pickled with its notes and causes; empty if it cannot be pickled.
         text: Its traceback, as Python prints it.
     """
@@ -34,30 +37,30 @@ class PackedError(Exception):
         self.task, self.payload, self.text = task, payload, text
 
     def __repr__(self) -> str:
-        # Dask logs it when a task fails; the payload is thousands of bytes that nobody can read.
+        # Dask logs it when a task fails; the payload is thousands of unreadable bytes.
         return f"{type(self).__name__}({self.task!r})"
 
     def __str__(self) -> str:
-        # Dask puts another exception in the place of one whose text is longer than 10,000 characters.
-        return f"{self.task} failed:\n{self.text[-TEXT_LENGTH:]}"
+        # Dask replaces an exception whose text is longer than 10,000 characters.
+        return f"{self.task} failed:\n{self.text[-MAX_TEXT_LENGTH:]}"
 
 
 @dataclass(frozen=True)
-class _Parts:
-    """An exception in parts, for one whose constructor takes other arguments than it hands to `Exception`."""
+class _ErrorParts:
+    """The parts of an exception whose constructor takes other arguments than it passes to `Exception`."""
 
     cls: type[BaseException]
     args: tuple[object, ...]
     attributes: dict[str, object]
-    inner: list[_Parcel]
+    inner: list[_ErrorWithCauses]
     """The exceptions of an exception group."""
 
-    def joined(self) -> BaseException:
-        """The exception, made without its constructor."""
-        args = (self.args[0], [each.opened() for each in self.inner]) if self.inner else self.args
+    def rebuilt(self) -> BaseException:
+        """The exception, made without a call of its constructor."""
+        args = (self.args[0], [each.restored() for each in self.inner]) if self.inner else self.args
         error = self.cls.__new__(self.cls, *args)
         error.args = args
-        # What Python's own exceptions keep beside their arguments, such as the code of a SystemExit.
+        # Python's own exceptions keep more than their arguments, for instance the code of a SystemExit.
         built_in: Any = next(cls for cls in self.cls.__mro__ if cls.__module__ == "builtins")
         with contextlib.suppress(TypeError):
             built_in.__init__(error, *args)
@@ -66,17 +69,17 @@ class _Parts:
 
 
 @dataclass(frozen=True)
-class _Parcel:
-    """An exception with what pickle leaves behind."""
+class _ErrorWithCauses:
+    """An exception with its notes and causes, which pickle leaves out."""
 
-    error: BaseException | _Parts
+    error: BaseException | _ErrorParts
     notes: list[str]
     causes: list[tuple[BaseException, bool]]
-    """Up the chain: an exception, and whether it is the `__cause__` of the one before rather than its `__context__`."""
+    """The chain of causes, nearest first; True for a `__cause__` of the exception before, False for its `__context__`."""
 
-    def opened(self) -> BaseException:
+    def restored(self) -> BaseException:
         """The exception with its notes and causes."""
-        error = below = self.error.joined() if isinstance(self.error, _Parts) else self.error
+        error = below = self.error.rebuilt() if isinstance(self.error, _ErrorParts) else self.error
         if self.notes:
             vars(error)["__notes__"] = self.notes
         for above, is_cause in self.causes:
@@ -89,23 +92,23 @@ class _Parcel:
 
 
 def pack_error(error: BaseException, task: str) -> PackedError:
-    """What to raise in a worker process in place of `error`."""
+    """The exception to raise in a worker process in place of `error`."""
     return PackedError(task, _pickled(error), "".join(_formatted(error)))
 
 
-def unpack_error(on_its_way: PackedError) -> BaseException:
-    """The exception that was raised, with the worker's traceback as a note, or a `NodeError` that tells of it."""
-    error = _unpickled(on_its_way.payload) if on_its_way.payload else None
+def unpack_error(packed: PackedError) -> BaseException:
+    """The exception that was raised, with the worker's traceback as a note, or a `NodeError` with its text."""
+    error = _unpickled(packed.payload) if packed.payload else None
     if error is None:
-        return NodeError(on_its_way.task, on_its_way.text)
-    # With tblib, which distributed installs, the traceback itself has come along. What was never raised has none.
-    if error.__traceback__ is None and TRACEBACK in on_its_way.text:
-        add_note(error, f"Traceback in the worker:\n\n{on_its_way.text.rstrip()}")
+        return NodeError(packed.task, packed.text)
+    # tblib, which distributed installs, pickles the traceback itself. An exception that was never raised has none.
+    if error.__traceback__ is None and _TRACEBACK_START in packed.text:
+        add_note(error, f"Traceback in the worker:\n\n{packed.text.rstrip()}")
     return error
 
 
 def add_note(error: BaseException, note: str) -> None:
-    """Add a line to what Python 3.11 and later print below the traceback; 3.10 only keeps it in `__notes__`."""
+    """Add a note to the error. Python 3.11 and later print it below the traceback; 3.10 only keeps it in `__notes__`."""
     if sys.version_info >= (3, 11):
         error.add_note(note)
     else:
@@ -113,59 +116,60 @@ def add_note(error: BaseException, note: str) -> None:
 
 
 def _pickled(error: BaseException) -> bytes:
-    """Pickled, and proven to come back as the same type with the same text; empty otherwise.
+    """The pickled exception; empty if it does not come back with the same type and text.
 
-    An exception whose constructor takes other arguments than it hands to `Exception` pickles well, and fails or changes
-    its text when it is loaded: only loading it shows.
+    An exception whose constructor takes other arguments than it passes to `Exception` can be pickled, and fails or has another
+    text when it is unpickled. So it is unpickled here as well.
     """
-    parcel = _parcel(error)
-    payload: bytes = cloudpickle.dumps(parcel) if parcel is not None else b""
+    picklable = _with_causes(error)
+    payload: bytes = cloudpickle.dumps(picklable) if picklable is not None else b""
     return payload
 
 
-def _parcel(error: BaseException) -> _Parcel | None:
+def _with_causes(error: BaseException) -> _ErrorWithCauses | None:
+    """The exception in the first form that can be pickled and comes back the same; None if there is no such form."""
     notes, causes = list(getattr(error, "__notes__", [])), _causes(error)
     for form in _forms(error):
-        parcel = _Parcel(form, notes, causes)
+        candidate = _ErrorWithCauses(form, notes, causes)
         try:
-            payload: bytes = cloudpickle.dumps(parcel)
-        except Exception:  # noqa: BLE001, S112 - whatever a user's exception does when it is pickled, it has to come home
+            payload: bytes = cloudpickle.dumps(candidate)
+        except Exception:  # noqa: BLE001, S112 - a user's exception may raise anything when it is pickled
             continue
-        if _is_twin(_unpickled(payload), error):
-            return parcel
+        if _is_same(_unpickled(payload), error):
+            return candidate
     return None
 
 
 _GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())
 
 
-def _forms(error: BaseException) -> list[BaseException | _Parts]:
-    """What to try to pickle, the best first."""
+def _forms(error: BaseException) -> list[BaseException | _ErrorParts]:
+    """The forms in which to try to pickle the exception, the best first."""
     if not isinstance(error, _GROUP):
-        return [error, _Parts(type(error), error.args, vars(error), [])]
+        return [error, _ErrorParts(type(error), error.args, vars(error), [])]
     group: Any = error
-    inner = [_parcel(each) or _Parcel(_as_text(each), [], []) for each in group.exceptions]
-    return [_Parts(type(error), error.args[:1], vars(error), inner)]
+    inner = [_with_causes(each) or _ErrorWithCauses(_as_text(each), [], []) for each in group.exceptions]
+    return [_ErrorParts(type(error), error.args[:1], vars(error), inner)]
 
 
-def _is_twin(twin: BaseException | None, error: BaseException) -> bool:
+def _is_same(copy: BaseException | None, error: BaseException) -> bool:
     try:
-        same_exit = getattr(twin, "code", None) == getattr(error, "code", None)
-        return type(twin) is type(error) and str(twin) == str(error) and bool(same_exit)
+        has_same_code = getattr(copy, "code", None) == getattr(error, "code", None)
+        return type(copy) is type(error) and str(copy) == str(error) and bool(has_same_code)
     except Exception:  # noqa: BLE001 - an exception that cannot even be printed
         return False
 
 
 def _unpickled(payload: bytes) -> BaseException | None:
     try:
-        parcel: _Parcel = cloudpickle.loads(payload)
-        return parcel.opened()
+        packed: _ErrorWithCauses = cloudpickle.loads(payload)
+        return packed.restored()
     except Exception:  # noqa: BLE001 - a class that does not exist here, or a constructor that refuses
         return None
 
 
 def _causes(error: BaseException) -> list[tuple[BaseException, bool]]:
-    """The chain that Python prints above `error`, nearest first; a link that does not pickle is there as text."""
+    """The exceptions that Python prints above `error`, nearest first; one that cannot be pickled is replaced by its text."""
     causes: list[tuple[BaseException, bool]] = []
     seen = {id(error)}
     below: BaseException = error
@@ -182,10 +186,10 @@ def _cause(error: BaseException) -> BaseException | None:
 
 def _picklable(error: BaseException) -> BaseException:
     try:
-        faithful = type(cloudpickle.loads(cloudpickle.dumps(error))) is type(error)
+        is_picklable = type(cloudpickle.loads(cloudpickle.dumps(error))) is type(error)
     except Exception:  # noqa: BLE001 - as in _pickled
-        faithful = False
-    return error if faithful else _as_text(error)
+        is_picklable = False
+    return error if is_picklable else _as_text(error)
 
 
 def _as_text(error: BaseException) -> NodeError:
