@@ -23,16 +23,12 @@ NOT_YET = {
     "AbstractRunner",
     "DaskRunner",
     "NodePolicy",
-    "NodeRecord",
     "ParallelRunner",
     "Plan",
     "RunResult",
     "SequentialRunner",
-    "Task",
     "ThreadRunner",
     "compile_pipeline",
-    "run",
-    "select_runner",
 }
 
 

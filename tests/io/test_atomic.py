@@ -36,7 +36,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_is_there_only_when_all_is_written(tmp_path):
+def test_a_new_file_appears_only_after_all_data_is_written(tmp_path):
     path = tmp_path / "file"
 
     with atomic_write(path) as file:
@@ -51,7 +51,7 @@ def test_a_file_is_there_only_when_all_is_written(tmp_path):
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])
-def test_whatever_breaks_a_save_leaves_the_old_file_and_nothing_else(tmp_path, error):
+def test_a_failed_save_leaves_the_old_file_and_no_other(tmp_path, error):
     path = tmp_path / "file"
     write(path, b"old")
 
@@ -123,7 +123,7 @@ def killed(process):
 
 @posix
 @pytest.mark.parametrize("old", ["the old value", None], ids=["old file", "no file"])
-def test_a_process_killed_in_the_middle_of_a_save_leaves_what_was_there(tmp_path, old):
+def test_a_process_killed_during_a_save_leaves_the_old_file(tmp_path, old):
     dataset = PickleDataset(tmp_path / "file")
     if old is not None:
         dataset.save(old)
@@ -140,7 +140,7 @@ LAST_ATTEMPT = 5
 
 
 @posix
-def test_a_process_killed_at_any_moment_leaves_a_whole_file(tmp_path):
+def test_a_process_killed_at_any_moment_leaves_a_complete_file(tmp_path):
     dataset = PickleDataset(tmp_path / "file")
 
     for attempt in range(LAST_ATTEMPT + 1):
@@ -232,7 +232,7 @@ def test_a_folder_is_not_replaced(tmp_path):
     assert tmp_path.is_dir()
 
 
-def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path):
+def test_a_name_can_be_as_long_as_the_file_system_allows(tmp_path):
     path = tmp_path / ("é" * 127)
 
     write(path, b"long")
@@ -292,7 +292,7 @@ RENAMING = {
 
 
 @pytest.mark.parametrize("make", RENAMING.values(), ids=RENAMING)
-def test_a_store_that_renames_has_the_new_file_and_nothing_else(tmp_path, make):
+def test_a_store_with_its_own_rename_has_the_new_file_and_no_other(tmp_path, make):
     path = tmp_path / "deep" / "file"
 
     for content in (b"old", b"new"):
@@ -304,7 +304,7 @@ def test_a_store_that_renames_has_the_new_file_and_nothing_else(tmp_path, make):
 
 
 @pytest.mark.parametrize("make", [Broken, Stuck])
-def test_an_upload_that_breaks_leaves_the_old_file(tmp_path, make):
+def test_a_failed_upload_leaves_the_old_file(tmp_path, make):
     path = tmp_path / "file"
     path.write_bytes(b"old")
 
@@ -315,7 +315,7 @@ def test_an_upload_that_breaks_leaves_the_old_file(tmp_path, make):
 
 
 @pytest.mark.parametrize("make", [Broken, Stuck])
-def test_an_upload_that_breaks_leaves_no_half_file_behind(tmp_path, make):
+def test_a_failed_upload_leaves_no_partial_file(tmp_path, make):
     with (
         pytest.raises(OSError, match=r"gone|file"),
         atomic_upload(make(), str(tmp_path / "file"), {}) as file,
@@ -325,7 +325,7 @@ def test_an_upload_that_breaks_leaves_no_half_file_behind(tmp_path, make):
     assert names(tmp_path) == []
 
 
-def test_a_second_rename_that_fails_brings_the_old_file_back(tmp_path):
+def test_a_failed_second_rename_restores_the_old_file(tmp_path):
     class Unlucky(Refusing):
         def mv(self, path1, path2, **kwargs):
             if path1.endswith(".tmp") and Path(path1).read_bytes() == b"new":
@@ -344,7 +344,7 @@ def test_a_second_rename_that_fails_brings_the_old_file_back(tmp_path):
 
 @pytest.mark.parametrize("lost", [1, 2])
 @pytest.mark.parametrize("error", [ConnectionError, KeyboardInterrupt])
-def test_a_rename_whose_answer_does_not_come_leaves_a_whole_file(tmp_path, lost, error):
+def test_a_rename_whose_answer_is_lost_leaves_a_complete_file(tmp_path, lost, error):
     class Lost(Refusing):
         answers = 0
 
@@ -363,7 +363,7 @@ def test_a_rename_whose_answer_does_not_come_leaves_a_whole_file(tmp_path, lost,
     assert path.read_bytes() == {1: b"old", 2: b"new"}[lost]
 
 
-def test_an_object_store_gets_nothing_until_all_is_written():
+def test_an_object_store_gets_the_data_only_after_all_is_written():
     fs = MemoryFileSystem()
     fs.pipe_file("/file", b"old")
     seen = []
@@ -382,7 +382,7 @@ def test_an_object_store_gets_nothing_until_all_is_written():
 
 
 @pytest.mark.parametrize("limit", [0, 2**20], ids=["as a file", "in one piece"])
-def test_an_object_is_put_whatever_its_size(monkeypatch, limit):
+def test_objects_of_any_size_are_uploaded(monkeypatch, limit):
     monkeypatch.setattr("penstock.io.atomic._LARGEST_SINGLE_UPLOAD_BYTES", limit)
     fs = MemoryFileSystem()
 

@@ -8,7 +8,7 @@ pytestmark = pytest.mark.smoke
 
 
 class Counting(AbstractDataset):
-    """Counts what is asked of it."""
+    """A dataset that counts its calls."""
 
     def __init__(self, data=None):
         self.data, self.loads, self.is_released = data, 0, False
@@ -39,7 +39,7 @@ def test_a_dataset_is_loaded_once():
     assert cached.dataset.loads == 1
 
 
-def test_each_reader_gets_a_value_of_its_own():
+def test_each_reader_gets_its_own_copy():
     cached = CachedDataset(Counting([1]))
 
     cached.load().append("mine")
@@ -48,14 +48,14 @@ def test_each_reader_gets_a_value_of_its_own():
     assert cached.load() == [1]
 
 
-def test_none_is_remembered_too():
+def test_none_is_cached_too():
     cached = CachedDataset(Counting(None))
 
     assert cached.load() is cached.load() is None
     assert cached.dataset.loads == 1
 
 
-def test_what_is_saved_is_written_through_and_remembered():
+def test_saved_data_is_written_to_the_dataset_and_cached():
     cached = CachedDataset(Counting())
 
     cached.save([1])
@@ -65,7 +65,7 @@ def test_what_is_saved_is_written_through_and_remembered():
     assert cached.dataset.loads == 0
 
 
-def test_a_save_that_fails_leaves_the_remembered_value():
+def test_a_failed_save_leaves_the_cached_value():
     cached = CachedDataset(Counting("good"))
     cached.load()
 
@@ -75,7 +75,7 @@ def test_a_save_that_fails_leaves_the_remembered_value():
     assert cached.load() == "good"
 
 
-def test_it_exists_when_either_does():
+def test_it_exists_if_the_cache_or_the_dataset_has_data():
     empty, stored, remembered = (CachedDataset(Counting(data)) for data in (None, 1, 1))
     remembered.load()
     remembered.dataset.data = None
@@ -83,7 +83,7 @@ def test_it_exists_when_either_does():
     assert [empty.exists(), stored.exists(), remembered.exists()] == [False, True, True]
 
 
-def test_release_clears_both():
+def test_release_clears_cache_and_dataset():
     cached = CachedDataset(Counting(1))
     cached.load()
 
@@ -94,7 +94,7 @@ def test_release_clears_both():
     assert cached.dataset.loads == 2
 
 
-def test_pickling_drops_what_is_remembered_and_logs_it(caplog):
+def test_pickling_drops_the_cached_data_and_logs_it(caplog):
     cached = CachedDataset(Counting([1]))
     cached.load()
 
@@ -113,7 +113,7 @@ def test_pickling_an_empty_cache_logs_nothing(caplog):
     assert not caplog.records
 
 
-def test_the_copy_mode_is_that_of_the_remembered_value():
+def test_the_copy_mode_applies_to_the_cached_value():
     cached = CachedDataset(Counting([1]), copy_mode="assign")
 
     assert cached.load() is cached.load()
@@ -125,7 +125,7 @@ def test_only_a_dataset_can_be_wrapped(thing):
         CachedDataset(thing)
 
 
-def test_it_is_ephemeral_and_may_travel_unless_what_it_wraps_may_not():
+def test_it_is_ephemeral_and_can_be_sent_if_its_dataset_can():
     stuck = MemoryDataset(1)
     stuck._SINGLE_PROCESS = True
 
@@ -134,7 +134,7 @@ def test_it_is_ephemeral_and_may_travel_unless_what_it_wraps_may_not():
     assert CachedDataset(stuck)._SINGLE_PROCESS is True
 
 
-def test_repr_shows_what_is_wrapped_and_what_is_remembered():
+def test_repr_shows_the_dataset_and_the_cached_data():
     cached = CachedDataset(MemoryDataset([1]))
 
     assert repr(cached) == (
@@ -144,7 +144,7 @@ def test_repr_shows_what_is_wrapped_and_what_is_remembered():
 
 
 @pytest.mark.parametrize(("meanwhile", "held"), [("save", "new"), ("release", None)])
-def test_a_load_does_not_undo_what_is_done_meanwhile(meanwhile, held):
+def test_a_load_does_not_undo_a_save_or_release_of_another_thread(meanwhile, held):
     """Another thread saves or releases while the store is read."""
 
     class Slow(Counting):

@@ -75,7 +75,7 @@ USES = {
 }
 
 
-def test_a_dataset_is_stored_as_it_is_and_anything_else_is_data():
+def test_a_dataset_is_registered_as_it_is_and_anything_else_becomes_a_memory_dataset():
     memory, foreign = MemoryDataset(1), Foreign(2)
 
     catalog = DataCatalog({"memory": memory, "foreign": foreign, "data": [3], "class": MemoryDataset})
@@ -106,7 +106,7 @@ def test_an_empty_catalog_is_empty():
     assert repr(DataCatalog()) == ""
 
 
-def test_replacing_a_dataset_warns_and_registers_it_anew(caplog):
+def test_replacing_a_dataset_warns_and_registers_it_at_the_end(caplog):
     catalog = DataCatalog({"a": 1, "b": 2})
 
     catalog["a"] = 3
@@ -123,7 +123,7 @@ def test_a_new_name_does_not_warn(caplog):
     assert not caplog.records
 
 
-def test_in_tells_what_is_registered():
+def test_in_is_true_for_registered_names():
     catalog = DataCatalog({"a": 1})
 
     assert "a" in catalog
@@ -138,7 +138,7 @@ def test_an_unknown_dataset_is_an_error_that_offers_similar_names():
 
 
 @pytest.mark.parametrize("use", [use for use in USES if use != "exists"])
-def test_nothing_can_be_done_with_an_unknown_name(use):
+def test_each_operation_with_an_unknown_name_is_an_error(use):
     with pytest.raises(DatasetNotFoundError, match="unknown"):
         USES[use](DataCatalog(), "unknown")
 
@@ -160,7 +160,7 @@ def test_get_returns_none_for_an_unknown_name_unless_asked_to_make_a_dataset():
     assert catalog["new"] is catalog.get("new") is made
 
 
-def test_add_registers_and_refuses_a_name_that_is_there():
+def test_add_registers_a_new_name_and_refuses_a_known_one():
     catalog = DataCatalog()
 
     catalog.add("a", 1)
@@ -187,7 +187,7 @@ def test_a_name_cannot_be_deleted():
         del catalog["a"]
 
 
-def test_data_goes_in_and_comes_out_by_name():
+def test_data_is_saved_and_loaded_by_name():
     catalog = DataCatalog({"a": MemoryDataset(), "foreign": Foreign()})
 
     for name in catalog:
@@ -219,7 +219,7 @@ def test_a_dataset_error_of_another_library_becomes_ours():
         DataCatalog({"a": Kedroid()}).load("a")
 
 
-def test_a_missing_folder_leaves_a_save_under_its_own_name():
+def test_a_missing_folder_during_a_save_keeps_its_error_class():
     class Homeless(Failing):
         def save(self, data):
             raise FileNotFoundError("no folder")
@@ -228,7 +228,7 @@ def test_a_missing_folder_leaves_a_save_under_its_own_name():
         DataCatalog({"a": Homeless()}).save("a", 1)
 
 
-def test_confirm_reaches_the_dataset_and_is_logged(caplog):
+def test_confirm_calls_the_dataset_and_is_logged(caplog):
     caplog.set_level(logging.INFO)
     catalog = DataCatalog({"a": Foreign()})
 
@@ -286,7 +286,7 @@ def test_loads_and_saves_obtain_the_dataset_through_get():
     ],
     ids=str,
 )
-def test_filter_gives_the_names_that_pass_all_conditions(conditions, names):
+def test_filter_returns_the_names_that_meet_all_conditions(conditions, names):
     catalog = DataCatalog(
         {"b_raw": 1, "a_raw": 2, "a_cached": CachedDataset(MemoryDataset()), "text": TextDataset("x.txt")}
     )
@@ -318,7 +318,7 @@ def test_validation_enabled_is_accepted():
     assert DataCatalog(validation_enabled=False).validation_enabled is False
 
 
-def test_a_catalog_travels_with_its_datasets():
+def test_a_pickled_catalog_keeps_its_datasets():
     arrived = pickle.loads(pickle.dumps(DataCatalog({"a": [1], "empty": MemoryDataset()})))
 
     arrived["new"] = 2
@@ -370,7 +370,7 @@ def test_a_catalog_fits_the_protocol():
     assert all(callable(getattr(catalog, name)) for name in vars(CatalogLike) if not name.startswith("_"))
 
 
-def test_a_shared_catalog_with_datasets_that_can_travel_is_valid():
+def test_a_shared_catalog_with_picklable_datasets_is_valid():
     """Lambdas and classes of the main module go by cloudpickle."""
     SharedMemoryDataCatalog(
         {
@@ -381,7 +381,7 @@ def test_a_shared_catalog_with_datasets_that_can_travel_is_valid():
     ).validate_catalog()
 
 
-def test_a_shared_catalog_names_all_that_cannot_travel_and_why():
+def test_a_shared_catalog_names_all_datasets_that_cannot_be_sent_and_why():
     stuck = MemoryDataset(1)
     stuck._SINGLE_PROCESS = True
     lock = MemoryDataset(threading.Lock(), copy_mode="assign")
@@ -394,7 +394,7 @@ def test_a_shared_catalog_names_all_that_cannot_travel_and_why():
     assert caught.value.reason_by_name.keys() == {"stuck", "lock"}
 
 
-def test_validation_leaves_a_value_where_it_is():
+def test_validation_does_not_fetch_a_deferred_value():
     class Elsewhere:
         def fetch(self):
             raise AssertionError("fetched")
@@ -405,7 +405,7 @@ def test_validation_leaves_a_value_where_it_is():
     SharedMemoryDataCatalog({"far": dataset}).validate_catalog()
 
 
-def test_what_cannot_be_sent_arrives_whole_from_another_process():
+def test_a_cannot_send_error_can_be_pickled():
     error = pickle.loads(pickle.dumps(CannotSendError({"b": "because", "a": "why not"})))
 
     assert error.reason_by_name == {"b": "because", "a": "why not"}

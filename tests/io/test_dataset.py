@@ -56,7 +56,7 @@ USES = {
 
 
 @pytest.mark.parametrize("use", USES)
-def test_whatever_a_dataset_raises_comes_out_as_a_dataset_error(use):
+def test_any_error_of_a_dataset_becomes_a_dataset_error(use):
     original = ZeroDivisionError("the original text")
 
     with pytest.raises(
@@ -68,7 +68,7 @@ def test_whatever_a_dataset_raises_comes_out_as_a_dataset_error(use):
 
 
 @pytest.mark.parametrize("use", USES)
-def test_a_dataset_error_passes_as_it_is(use):
+def test_a_dataset_error_is_passed_on_unchanged(use):
     original = DatasetError("said already")
 
     with pytest.raises(DatasetError) as caught:
@@ -80,7 +80,7 @@ def test_a_dataset_error_passes_as_it_is(use):
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError("x"), NotADirectoryError("x")])
-def test_a_missing_folder_leaves_save_under_its_own_name(error):
+def test_a_missing_folder_during_a_save_keeps_its_error_class(error):
     with pytest.raises(type(error)) as caught:
         Broken(error).save(1)
 
@@ -138,7 +138,7 @@ def test_an_inherited_method_is_not_wrapped_again():
     assert Alias.load is Broken.load
 
 
-def test_a_subclass_may_change_one_older_method_and_call_the_one_above():
+def test_a_subclass_can_override_one_older_method_and_call_its_base():
     class Louder(Older):
         def _load(self):
             return super().load().upper()
@@ -156,7 +156,7 @@ def test_a_class_without_one_of_the_three_methods_cannot_be_made(missing):
         incomplete()
 
 
-def test_a_dataset_that_cannot_tell_whether_it_exists_says_no_and_warns(caplog):
+def test_a_dataset_without_an_exists_method_is_missing_and_warns(caplog):
     assert Older().exists() is False
 
     [record] = caplog.records
@@ -169,11 +169,11 @@ def test_a_dataset_with_nothing_to_release_is_released():
     assert Older().release() is None
 
 
-def test_repr_shows_what_the_dataset_describes_without_what_is_none():
+def test_repr_shows_the_described_arguments_that_are_not_none():
     assert repr(Broken()).endswith("test_dataset.Broken(path='here')")
 
 
-def test_a_malformed_description_is_left_out_with_a_warning(caplog):
+def test_repr_omits_a_malformed_description_with_a_warning(caplog):
     class Vague(Older):
         def _describe(self):
             return "a text"
@@ -240,7 +240,7 @@ class Structural:
     ],
     ids=repr,
 )
-def test_what_can_be_loaded_saved_asked_and_released_is_a_dataset_and_a_class_is_not(thing, answer):
+def test_an_object_with_the_four_methods_is_a_dataset_and_a_class_is_not(thing, answer):
     assert is_dataset(thing) is answer
 
 

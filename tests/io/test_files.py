@@ -52,7 +52,7 @@ def same(left, right):
 
 
 class TestAnyFileDataset:
-    def test_what_is_saved_is_loaded(self, kind, url):
+    def test_saved_data_is_loaded(self, kind, url):
         dataset, value = kind(url), VALUE_BY_CLASS[kind]
 
         dataset.save(value)
@@ -68,7 +68,7 @@ class TestAnyFileDataset:
 
         assert same(dataset.load(), value)
 
-    def test_it_exists_once_it_was_saved(self, kind, url):
+    def test_it_exists_after_a_save(self, kind, url):
         dataset = kind(url)
         before = dataset.exists()
 
@@ -76,7 +76,7 @@ class TestAnyFileDataset:
 
         assert (before, dataset.exists()) == (False, True)
 
-    def test_a_file_that_is_not_there_is_a_dataset_error_with_its_name(self, kind, url):
+    def test_a_missing_file_is_a_dataset_error_with_its_name(self, kind, url):
         with pytest.raises(DatasetError, match=re.escape(url)):
             kind(url).load()
 
@@ -89,7 +89,7 @@ class TestAnyFileDataset:
 
         assert same(dataset.load(), value)
 
-    def test_it_travels(self, kind, url):
+    def test_it_can_be_pickled(self, kind, url):
         dataset, value = kind(url), VALUE_BY_CLASS[kind]
         dataset.save(value)
 
@@ -113,7 +113,7 @@ class TestAnyFileDataset:
         assert (tmp_path / "file").is_file()
         assert same(dataset.load(), value)
 
-    def test_all_but_the_path_goes_by_name(self, kind):
+    def test_all_arguments_but_the_path_are_keywords(self, kind):
         with pytest.raises(TypeError):
             kind("file", {})
 
@@ -132,7 +132,7 @@ class TestAnyFileDataset:
 
         assert (tmp_path / "file").is_file()
 
-    def test_a_relative_path_stays_where_it_began(self, kind, tmp_path, monkeypatch):
+    def test_a_relative_path_does_not_follow_the_current_folder(self, kind, tmp_path, monkeypatch):
         """A worker may have another current folder than the driver that made the dataset."""
         monkeypatch.chdir(tmp_path)
         dataset = kind("folder/file")
@@ -171,7 +171,7 @@ class TestAnyFileDataset:
         assert logged
         assert not re.search(r"user1|cret\d", shown)
 
-    def test_it_is_kept_but_what_is_in_the_memory_of_a_process_stays_there(self, kind):
+    def test_it_is_persistent_except_in_the_memory_of_a_process(self, kind):
         assert kind("file")._EPHEMERAL is False
         assert kind("file")._SINGLE_PROCESS is False
         assert kind("memory://file")._SINGLE_PROCESS is True
@@ -182,7 +182,7 @@ class TestAnyFileDataset:
         with pytest.raises(DatasetError, match=r"mode .* is not supported: a save replaces the whole file"):
             kind("file", fs_args={"open_args_save": {"mode": mode}})
 
-    def test_the_modes_that_others_write_out_are_accepted(self, kind, tmp_path):
+    def test_explicit_modes_that_change_nothing_are_accepted(self, kind, tmp_path):
         opening = {"open_args_load": {"mode": "rb"}, "open_args_save": {"mode": "wb"}}
         dataset = kind(tmp_path / "file", fs_args=opening)
 
@@ -208,7 +208,7 @@ class TestAnyFileDataset:
 
 
 @given(text=st.text())
-def test_every_text_comes_back(tmp_path_factory, text):
+def test_every_text_is_loaded_as_it_was_saved(tmp_path_factory, text):
     dataset = TextDataset(
         tmp_path_factory.getbasetemp() / "text",
         load_args={"newline": "", "errors": "surrogatepass"},
@@ -235,7 +235,7 @@ def test_a_text_is_read_as_python_reads_texts(tmp_path):
     ],
     ids=["own arguments", "arguments of open"],
 )
-def test_a_text_has_the_encoding_that_is_asked_for(tmp_path, options):
+def test_a_text_has_the_given_encoding(tmp_path, options):
     dataset = TextDataset(tmp_path / "file", **options)
 
     dataset.save("é")
@@ -244,7 +244,7 @@ def test_a_text_has_the_encoding_that_is_asked_for(tmp_path, options):
     assert dataset.load() == "é"
 
 
-def test_a_text_that_its_encoding_cannot_say_leaves_the_old_file(tmp_path):
+def test_a_text_that_cannot_be_encoded_leaves_the_old_file(tmp_path):
     dataset = TextDataset(tmp_path / "file", save_args={"encoding": "ascii"})
     dataset.save("old")
 
@@ -255,7 +255,7 @@ def test_a_text_that_its_encoding_cannot_say_leaves_the_old_file(tmp_path):
 
 
 @given(value=JSON.filter(lambda value: value is not None))
-def test_every_json_value_comes_back(tmp_path_factory, value):
+def test_every_json_value_is_loaded_as_it_was_saved(tmp_path_factory, value):
     dataset = JSONDataset(tmp_path_factory.getbasetemp() / "json")
 
     dataset.save(value)
@@ -280,7 +280,7 @@ def test_json_is_indented_by_two(tmp_path):
     assert (tmp_path / "file").read_text() == json.dumps([1], indent=2)
 
 
-def test_json_has_the_encoding_that_open_is_given(tmp_path):
+def test_json_has_the_encoding_of_the_open_arguments(tmp_path):
     opening = {"encoding": "latin-1"}
     dataset = JSONDataset(
         tmp_path / "file",
@@ -302,7 +302,7 @@ def test_a_pickle_may_hold_a_lambda(tmp_path):
     assert dataset.load()(1) == 2
 
 
-def test_an_object_that_breaks_half_way_leaves_the_old_pickle(url):
+def test_an_object_that_cannot_be_pickled_leaves_the_old_pickle(url):
     class Breaking:
         def __reduce__(self):
             raise ZeroDivisionError
@@ -316,7 +316,7 @@ def test_an_object_that_breaks_half_way_leaves_the_old_pickle(url):
     assert dataset.load() == "old"
 
 
-def test_exists_sees_what_another_process_did(tmp_path):
+def test_exists_sees_changes_by_another_process(tmp_path):
     """fsspec remembers what is in a folder; another one may have written the file since."""
 
     remembered = {}
@@ -344,7 +344,7 @@ def test_a_file_system_that_is_not_installed_is_named():
         TextDataset("nonsense://file").load()
 
 
-def test_a_subclass_brings_a_format_of_its_own_with_two_methods(tmp_path):
+def test_a_subclass_defines_a_format_with_two_methods(tmp_path):
     class Shout(FileDataset):
         def _read(self, file):
             return file.read().decode().lower()
@@ -360,7 +360,7 @@ def test_a_subclass_brings_a_format_of_its_own_with_two_methods(tmp_path):
     assert dataset.load() == "hey"
 
 
-def test_json_heeds_how_texts_are_opened(tmp_path):
+def test_json_uses_the_text_options_of_open(tmp_path):
     path = tmp_path / "file"
     opening = {
         "open_args_save": {"encoding": "ascii", "errors": "replace", "newline": "\r\n"},

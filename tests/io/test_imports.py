@@ -32,7 +32,7 @@ def test_importing_the_package_imports_nothing_heavy():
     assert not HEAVY & imported_by("import penstock.io")
 
 
-def test_local_files_do_without_fsspec(tmp_path):
+def test_local_files_do_not_import_fsspec(tmp_path):
     """It takes 0.1 s to import, which every worker would pay."""
     script = f"from penstock.io import *; d = JSONDataset({str(tmp_path / 'x')!r}); d.save([1]); d.load(); d.exists(); d.release()"
 

@@ -43,7 +43,7 @@ def test_options_are_not_shown():
     assert "hunter22" not in repr(located("s3://bucket/x", secret="hunter22"))
 
 
-def test_two_readers_of_one_file_in_memory_do_not_move_each_other():
+def test_two_readers_of_one_file_in_memory_have_their_own_positions():
     """fsspec opens one and the same object for all of them."""
     fsspec.filesystem("memory").pipe_file("/shared", b"content")
     location = located("memory://shared")

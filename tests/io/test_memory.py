@@ -48,7 +48,7 @@ def test_a_copy_is_equal_and_shares_nothing_that_can_be_changed(value):
 
 
 @given(VALUES)
-def test_what_is_loaded_is_what_was_saved_and_belongs_to_the_reader(value):
+def test_a_loaded_value_equals_the_saved_one_and_is_not_shared(value):
     given, saved = MemoryDataset(value), MemoryDataset()
     if value is not None:
         saved.save(value)
@@ -68,7 +68,7 @@ def test_an_immutable_value_is_not_copied(value):
     assert copied(value) is value
 
 
-def test_a_subclass_of_a_number_is_copied_with_what_it_carries():
+def test_a_subclass_of_a_number_is_copied_with_its_attributes():
     class Celsius(float):
         pass
 
@@ -114,14 +114,14 @@ def test_a_subclass_of_a_frame_is_copied_as_a_frame():
     assert GeoFrame.copies == 1
 
 
-def test_another_class_named_data_frame_is_handed_over_itself():
+def test_another_class_named_data_frame_is_not_copied():
     """Spark, Dask and polars: lazy or immutable, and a deep copy may fail."""
     value = type("DataFrame", (), {})()
 
     assert copied(value) is value
 
 
-def test_an_ibis_table_is_handed_over_itself():
+def test_an_ibis_table_is_not_copied():
     value = type("Table", (), {"__module__": "ibis.expr.types.relations"})()
 
     assert copied(value) is value
@@ -137,7 +137,7 @@ def test_a_series_is_deeply_copied():
 
 
 @pytest.mark.parametrize("mode", ["deepcopy", "copy", "assign"])
-def test_a_copy_mode_is_what_the_user_says(mode):
+def test_a_given_copy_mode_is_used(mode):
     value = [[1]]
 
     made = MemoryDataset(value, copy_mode=mode).load()
@@ -162,7 +162,7 @@ def test_an_unknown_copy_mode_is_an_error(value, mode):
         copied(value, mode)
 
 
-def test_a_value_that_cannot_be_copied_is_named_with_the_way_out():
+def test_a_value_that_cannot_be_copied_is_an_error_that_suggests_assign():
     with pytest.raises(DatasetError, match=r'lock.*copy_mode="assign"'):
         MemoryDataset(threading.Lock())
 
@@ -216,7 +216,7 @@ def test_an_empty_dataset_stays_empty_when_pickled(dumps):
     assert arrived.load() == 1
 
 
-def test_a_pickled_dataset_brings_its_value_and_its_copy_mode():
+def test_a_pickled_dataset_keeps_its_value_and_its_copy_mode():
     arrived = pickle.loads(pickle.dumps(MemoryDataset([1], copy_mode="assign", metadata="mine")))
 
     assert arrived.load() == [1]
@@ -228,7 +228,7 @@ def test_repr_shows_the_type_and_never_the_value():
     assert repr(MemoryDataset()) == "penstock.io.memory.MemoryDataset()"
 
 
-def test_memory_is_ephemeral_and_may_travel():
+def test_memory_is_ephemeral_and_can_be_sent():
     assert MemoryDataset._EPHEMERAL is True
     assert MemoryDataset._SINGLE_PROCESS is False
 
@@ -302,7 +302,7 @@ def test_release_and_save_drop_a_deferred_value(drop):
     assert elsewhere.fetched == 0
 
 
-def test_a_deferred_value_takes_the_place_of_the_one_before():
+def test_a_deferred_value_replaces_the_previous_one():
     dataset = MemoryDataset(1)
 
     dataset.defer(Elsewhere(2))

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.smoke
         ("me:secret@home", "me:secret@home"),
     ],
 )
-def test_what_is_secret_in_a_url_is_hidden_and_nothing_else(text, shown):
+def test_only_the_secrets_of_a_url_are_hidden(text, shown):
     assert without_url_secrets(text) == shown
 
 
@@ -42,19 +42,19 @@ def test_what_is_secret_in_a_url_is_hidden_and_nothing_else(text, shown):
     key=st.text("abcXYZ123", min_size=1),
     secret=st.text("abcXYZ123/+=@:%", min_size=1).filter(lambda text: not text.split("/")[0].isdigit()),
 )
-def test_no_user_and_password_of_any_shape_are_left(key, secret):
+def test_users_and_passwords_of_any_shape_are_hidden(key, secret):
     shown = without_url_secrets(f"cannot open s3://{key}:{secret}@bucket.example/file: no answer")
 
     assert shown == "cannot open s3://***@bucket.example/file: no answer"
 
 
-def test_hiding_twice_is_hiding_once():
+def test_hiding_a_second_time_changes_nothing():
     text = "s3://key:secret@bucket/x?y=z"
 
     assert without_url_secrets(without_url_secrets(text)) == without_url_secrets(text)
 
 
-def test_the_secrets_are_all_texts_among_the_options_the_longest_first():
+def test_the_secrets_are_all_texts_in_the_options_the_longest_first():
     found = secret_texts(
         "s3://user1:pass/word@b",
         {"a": "longest secret", "b": {"c": ["inner"]}, "n": 3, "flag": True, "d": b"bytes"},
@@ -64,18 +64,18 @@ def test_the_secrets_are_all_texts_among_the_options_the_longest_first():
     assert [len(secret) for secret in found] == sorted(map(len, found), reverse=True)
 
 
-def test_a_secret_is_known_in_each_of_its_spellings():
+def test_a_secret_is_found_quoted_unquoted_and_escaped():
     """A URL in an error has it quoted, a repr has it escaped."""
     found = secret_texts("", {"password": "a b\\c@d"})
 
     assert {"a b\\c@d", "a%20b%5Cc%40d", "a+b%5Cc%40d", "a b\\\\c@d"} <= set(found)
 
 
-def test_texts_too_short_to_be_secret_are_left():
+def test_texts_too_short_to_be_secret_are_not_hidden():
     assert secret_texts("", {"a": "", "b": "us"}) == []
 
 
-def test_options_with_telling_names_are_secret_at_any_depth():
+def test_options_with_secret_names_are_secret_at_any_depth():
     options = {"token": "t", "client": {"aws_secret_access_key": "s", "region": "r"}, "key": "k", "mode": "w"}
 
     assert secret_options(options) == {"token": "t", "client": {"aws_secret_access_key": "s"}, "key": "k"}
@@ -87,7 +87,7 @@ def test_options_with_telling_names_are_secret_at_any_depth():
     }
 
 
-def test_options_with_telling_names_are_secret_in_lists_too():
+def test_options_with_secret_names_are_secret_in_lists_too():
     options = {
         "clients": [{"password": "hunter22", "host": "h"}, 3],
         "pair": ({"private_key": "hunter33"},),
@@ -104,7 +104,7 @@ def test_options_with_telling_names_are_secret_in_lists_too():
 
 
 @pytest.mark.parametrize("name", ["passphrase", "private_key", "privateKey", "sas_token", "sas", "signature"])
-def test_a_name_tells_that_its_option_is_secret(name):
+def test_a_secret_option_is_recognised_by_its_name(name):
     assert without_secret_options({name: "hunter22"}) == {name: "***"}
 
 
@@ -112,7 +112,7 @@ def hide(text):
     return text.replace("secret", "***")
 
 
-def test_the_texts_of_an_error_and_of_those_behind_it_are_cleaned():
+def test_the_texts_of_an_error_and_its_causes_are_cleaned():
     outer, cause, context = (
         RuntimeError("secret 1"),
         OSError(2, "secret 2", "/secret/3"),
@@ -126,7 +126,7 @@ def test_the_texts_of_an_error_and_of_those_behind_it_are_cleaned():
     assert cause.filename == "/***/3"
 
 
-def test_errors_that_are_each_others_context_end():
+def test_errors_that_are_each_others_context_are_cleaned_once():
     first, second = ValueError("secret"), ValueError("b")
     first.__context__, second.__context__ = second, first
 
@@ -134,11 +134,11 @@ def test_errors_that_are_each_others_context_end():
 
 
 @pytest.mark.parametrize("arguments", [({"password": "secret"},), (ValueError("secret"),)], ids=repr)
-def test_an_error_that_holds_a_secret_deep_inside_is_not_clean(arguments):
+def test_an_error_with_a_secret_in_a_nested_object_is_not_clean(arguments):
     assert not hide_in_error(RuntimeError(*arguments), hide)
 
 
-def test_the_content_of_a_file_in_an_error_is_not_looked_through():
+def test_the_content_of_a_file_in_an_error_is_not_searched():
     """It may be gigabytes, and shows in no traceback."""
     error = UnicodeDecodeError("utf-8", b"\x80" * 10, 0, 1, "invalid start byte")
 

@@ -21,7 +21,7 @@ COLUMNS = st.dictionaries(
 
 @pytest.mark.parametrize("kind", [CSVDataset, ParquetDataset])
 @given(columns=COLUMNS)
-def test_numbers_come_back(tmp_path_factory, kind, columns):
+def test_numbers_are_loaded_as_they_were_saved(tmp_path_factory, kind, columns):
     """From Parquet to the last bit."""
     dataset = kind(tmp_path_factory.getbasetemp() / kind.__name__)
     frame = pd.DataFrame(columns)
@@ -57,7 +57,7 @@ def test_arguments_reach_pandas(tmp_path):
     ],
     ids=["own arguments", "arguments of open"],
 )
-def test_a_csv_has_the_encoding_that_is_asked_for(tmp_path, options):
+def test_a_csv_has_the_given_encoding(tmp_path, options):
     dataset = CSVDataset(tmp_path / "file", **options)
 
     dataset.save(FRAME)
@@ -67,7 +67,7 @@ def test_a_csv_has_the_encoding_that_is_asked_for(tmp_path, options):
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zip"])
-def test_a_csv_is_packed_as_its_name_says(tmp_path, suffix):
+def test_a_csv_is_compressed_by_its_suffix(tmp_path, suffix):
     path = tmp_path / f"file.csv{suffix}"
 
     CSVDataset(path).save(FRAME)
@@ -77,7 +77,7 @@ def test_a_csv_is_packed_as_its_name_says(tmp_path, suffix):
     assert CSVDataset(path, load_args={"compression": "infer"}).load().equals(FRAME)
 
 
-def test_a_csv_that_is_packed_by_the_file_system_is_not_packed_twice(tmp_path):
+def test_a_csv_that_the_file_system_compresses_is_not_compressed_twice(tmp_path):
     path, opening = tmp_path / "file.csv.gz", {"compression": "gzip"}
     dataset = CSVDataset(path, fs_args={"open_args_load": opening, "open_args_save": opening})
 
@@ -87,7 +87,7 @@ def test_a_csv_that_is_packed_by_the_file_system_is_not_packed_twice(tmp_path):
     assert dataset.load().equals(FRAME)
 
 
-def test_a_packing_that_is_asked_for_wins_over_the_name(tmp_path):
+def test_a_given_compression_has_precedence_over_the_suffix(tmp_path):
     path = tmp_path / "file.gz"
 
     CSVDataset(path, save_args={"compression": None}).save(FRAME)
@@ -97,7 +97,7 @@ def test_a_packing_that_is_asked_for_wins_over_the_name(tmp_path):
 
 @pytest.mark.parametrize("where", ["local", "memory"])
 @pytest.mark.parametrize("chunks", [{"chunksize": 1}, {"iterator": True, "chunksize": 1}], ids=str)
-def test_a_csv_can_be_read_piece_by_piece(tmp_path, where, chunks):
+def test_a_csv_can_be_read_in_chunks(tmp_path, where, chunks):
     dataset = CSVDataset({"local": tmp_path / "file", "memory": "memory://pieces"}[where], load_args=chunks)
     dataset.save(FRAME)
 
@@ -121,7 +121,7 @@ def test_appending_to_a_csv_is_refused(tmp_path):
     assert not (tmp_path / "file").exists()
 
 
-def test_parquet_keeps_types_that_a_csv_forgets(tmp_path):
+def test_parquet_keeps_types_that_a_csv_loses(tmp_path):
     frame = pd.DataFrame({"when": pd.to_datetime(["2026-01-01"]), "small": np.array([1], dtype="int8")})
 
     ParquetDataset(tmp_path / "file").save(frame)
@@ -154,14 +154,14 @@ def test_a_table_is_not_saved_into_many_files(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [CSVDataset, ParquetDataset])
-def test_what_is_no_table_is_refused_by_its_type(tmp_path, kind):
+def test_other_types_than_tables_are_refused_by_name(tmp_path, kind):
     with pytest.raises(DatasetError, match=r"DataFrame.*list"):
         kind(tmp_path / "file").save([1])
 
 
 @pytest.mark.parametrize("kind", [CSVDataset, ParquetDataset])
 @pytest.mark.parametrize("use", [lambda d: d.load(), lambda d: d.save([1])], ids=["load", "save"])
-def test_without_pandas_the_error_says_how_to_get_it(tmp_path, monkeypatch, kind, use):
+def test_without_pandas_the_error_says_how_to_install_it(tmp_path, monkeypatch, kind, use):
     (tmp_path / "file").touch()
     monkeypatch.setitem(sys.modules, "pandas", None)
 
@@ -181,7 +181,7 @@ def test_a_missing_dependency_of_pandas_is_reported_by_its_name(tmp_path, monkey
     assert "pip install" not in str(caught.value)
 
 
-def test_a_csv_heeds_how_texts_are_opened(tmp_path):
+def test_a_csv_uses_the_text_options_of_open(tmp_path):
     (tmp_path / "file").write_bytes(b"a\ncaf\xe9\n")
     opening = {"open_args_load": {"errors": "replace", "newline": ""}, "open_args_save": {"newline": "\r\n"}}
     dataset = CSVDataset(tmp_path / "file", fs_args=opening)
@@ -201,7 +201,7 @@ def test_a_csv_replaces_unknown_characters_if_its_options_say_so(tmp_path):
     assert (tmp_path / "file").read_bytes() == b"a\n?\n"
 
 
-def test_a_csv_is_packed_whatever_the_case_of_its_suffix(tmp_path):
+def test_a_csv_is_compressed_by_a_suffix_of_any_case(tmp_path):
     dataset = CSVDataset(tmp_path / "FILE.CSV.GZ")
 
     dataset.save(FRAME)
@@ -210,7 +210,7 @@ def test_a_csv_is_packed_whatever_the_case_of_its_suffix(tmp_path):
     pd.testing.assert_frame_equal(dataset.load(), FRAME)
 
 
-def test_a_csv_in_an_archive_is_not_packed_once_more(tmp_path):
+def test_a_csv_in_an_archive_is_not_compressed_again(tmp_path):
     with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
         archive.writestr("table.csv", "a\n1\n")
 

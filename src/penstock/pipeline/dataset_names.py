@@ -13,6 +13,12 @@ from penstock.pipeline.transcoding import SEPARATOR, ambiguous, base_names
 
 Names: TypeAlias = "str | list[str] | dict[str, str] | None"
 
+ALL_PARAMETERS = "parameters"
+"""The dataset with all parameters."""
+
+PARAMETER_PREFIX = "params:"
+"""`params:rate` is the dataset with one parameter."""
+
 _WORD = re.compile(r"[\w.-]+")
 
 _HOW = "Write node(function, inputs, outputs), each side None, a name, a list of names or a dict of names"
@@ -126,7 +132,7 @@ def warn_of_misleading_dot(datasets: Iterable[str], namespace: str | None) -> No
         return
     top = namespace.split(".")[0] if namespace else None
     for name in datasets:
-        if "." in name and not name.startswith("params:") and name.split(".")[0] != top:
+        if "." in name and not name.startswith(PARAMETER_PREFIX) and name.split(".")[0] != top:
             _warned_of.append(name)
             text = f"the dataset {name!r} has a '.', which marks a namespace, but its node is not in that namespace"
             warnings.warn(f"{text}. Rename the dataset (this warning comes once)", UserWarning, stacklevel=5)

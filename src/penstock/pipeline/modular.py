@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeAlias
 
 from penstock.errors import PipelineError
+from penstock.pipeline.dataset_names import ALL_PARAMETERS, PARAMETER_PREFIX
 from penstock.pipeline.transcoding import base_name, split
 
 if TYPE_CHECKING:
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 
 NewNames: TypeAlias = str | Iterable[str] | Mapping[str, str] | None
 """A mapping of old names to new ones. One name, or several, without a mapping: these names stay as they are."""
-
-PARAMETERS = "parameters"
-PREFIX = "params:"
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Renaming:
         named = {**_mapping(self.inputs), **_mapping(self.outputs)}
         parameters = {_parameter(old): _parameter(new) for old, new in _mapping(self.parameters).items()}
         # `parameters` stands for all parameters, in every namespace.
-        parameters.pop(PARAMETERS, None)
+        parameters.pop(ALL_PARAMETERS, None)
         object.__setattr__(self, "mapping", {**named, **parameters})
 
     def __bool__(self) -> bool:
@@ -63,15 +61,15 @@ class Renaming:
         """The new name of a dataset; the first rule that fits decides."""
         if name in self.mapping:
             return self.mapping[name]
-        if name == PARAMETERS:
+        if name == ALL_PARAMETERS:
             return name
         base, fmt = split(name)
         if base in self.mapping:
             return self.mapping[base] + fmt
         if not (self.namespace and self.prefix_datasets):
             return name
-        if name.startswith(PREFIX):
-            return f"{PREFIX}{self.namespace}.{name.removeprefix(PREFIX)}"
+        if name.startswith(PARAMETER_PREFIX):
+            return f"{PARAMETER_PREFIX}{self.namespace}.{name.removeprefix(PARAMETER_PREFIX)}"
         return f"{self.namespace}.{name}"
 
     def _nested(self, namespace: str | None) -> str | None:
@@ -84,7 +82,7 @@ class Renaming:
         produced = set(map(base_name, outputs))
         _refuse_if(
             _mapping(self.inputs),
-            lambda name: name == PARAMETERS or name.startswith(PREFIX),
+            lambda name: name == ALL_PARAMETERS or name.startswith(PARAMETER_PREFIX),
             "inputs list parameters",
             "List them under parameters",
         )
@@ -111,7 +109,7 @@ def _mapping(names: NewNames) -> dict[str, str]:
 
 
 def _parameter(name: str) -> str:
-    return name if name == PARAMETERS or name.startswith(PREFIX) else PREFIX + name
+    return name if name == ALL_PARAMETERS or name.startswith(PARAMETER_PREFIX) else PARAMETER_PREFIX + name
 
 
 def _check_known(mapping: Iterable[str], existing: set[str]) -> None:
