@@ -69,14 +69,14 @@ def inner_dataset(cached: Any) -> Any:
     """The dataset whose data a `CachedDataset` of Penstock or Kedro caches."""
     # Kedro's `CachedDataset._dataset`: without it cached datasets of Kedro could not be sent to other processes, which
     # tests/kedro/test_datasets.py would notice.
-    return cached.dataset if hasattr(cached, "dataset") else cached._dataset
+    return cached.dataset if hasattr(cached, "dataset") else cached._dataset  # noqa: SLF001 - see above
 
 
 def release_cache(cached: Any) -> None:
     """Have a `CachedDataset` of Penstock or Kedro forget the data that it caches, and only that."""
     # `_cache` of both: without it the driver would load what an earlier run saved, which tests/kedro/test_datasets.py
     # would notice.
-    cached._cache.release()
+    cached._cache.release()  # noqa: SLF001 - see above
 
 
 # Datasets of files

@@ -68,7 +68,7 @@ class WorkerPool:
         """Whether all processes are there."""
         # Private in loky, which has no public way to ask. Without it, a run that begins just after a worker was killed fails
         # instead of starting new processes: test_a_worker_killed_between_two_runs_is_replaced.
-        processes = list(self.executor._processes.values())
+        processes = list(self.executor._processes.values())  # noqa: SLF001 - see above
         return bool(processes) and not connection.wait([each.sentinel for each in processes], timeout=0)
 
     def end(self) -> None:
