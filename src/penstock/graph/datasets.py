@@ -1,22 +1,31 @@
-"""Looks up each dataset of a pipeline in the catalog, once, before the graph is built."""
+"""Looks up each dataset of a pipeline in the catalog, once, before the graph is built, and makes the small catalogs that tasks get."""
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dask.sizeof import sizeof
 
 from penstock.errors import MissingInputError
-from penstock.graph.subcatalog import memory_dataset_for_graph, subcatalog
-from penstock.io.kedro_objects import copy_mode_of, data_in_memory, inner_dataset, is_cached, validators_of
+from penstock.io.catalog import DataCatalog
+from penstock.io.kedro_objects import (
+    catalog_like,
+    copy_mode_of,
+    data_in_memory,
+    inner_dataset,
+    is_cached,
+    is_plain_memory,
+    validators_of,
+)
 from penstock.io.memory import MemoryDataset
 
 if TYPE_CHECKING:
-    from penstock._typing import CatalogLike, DatasetLike, PipelineLike
+    from penstock._typing import CatalogLike, Data, DatasetLike, PipelineLike
 
 MAX_INPUT_BYTES = 10_000
 """A free input in memory up to this size is sent inside each task that reads it; a larger one is an entry of the graph."""
@@ -139,3 +148,76 @@ def _data_bytes(dataset: DatasetLike | None) -> int:
         return MAX_PARAMETER_BYTES + 1
     size: int = sizeof(data_in_memory(dataset))
     return size
+
+
+def subcatalog(catalog: CatalogLike, datasets: Mapping[str, DatasetLike | None]) -> CatalogLike:
+    """A catalog that loads, saves and validates these datasets as `catalog` does, and holds nothing else.
+
+    From a catalog of Kedro it is one of Kedro, so that logs, errors and validation are Kedro's as well.
+
+    Args:
+        catalog: The whole catalog.
+        datasets: The datasets to hold, by name; a name without a dataset is left out.
+    """
+    present = {name: dataset for name, dataset in datasets.items() if dataset is not None}
+    return catalog_like(catalog, present, default=DataCatalog)
+
+
+def memory_dataset_for_graph(
+    name: str, dataset: DatasetLike, catalog: CatalogLike, *, leaves_process: bool
+) -> DatasetLike | None:
+    """The dataset that tasks use in place of a memory dataset of the catalog, whose value the graph hands over.
+
+    Args:
+        name: Its name in the catalog.
+        dataset: The memory dataset.
+        catalog: Has it, and may validate its data.
+        leaves_process: Whether tasks, and the datasets in them, are pickled.
+
+    Returns:
+        None if there is nothing to send of it.
+    """
+    if name in validators_of(catalog):
+        return ValidatedMemory(name, subcatalog(catalog, {name: dataset}))
+    # An empty dataset of Kedro would come out of a pickle with data: it is marked by an object that is another one there.
+    is_kedros = is_plain_memory(dataset) and not isinstance(dataset, MemoryDataset)
+    return None if leaves_process and is_kedros and not dataset.exists() else dataset
+
+
+class ValidatedMemory:
+    """A memory dataset whose catalog validates its data, also when the graph hands the data over.
+
+    Args:
+        name: Its name in the catalog.
+        catalog: A catalog that has it.
+    """
+
+    _EPHEMERAL = True
+
+    def __init__(self, name: str, catalog: CatalogLike) -> None:
+        self.name = name
+        self.catalog = catalog
+
+    @property
+    def inner(self) -> DatasetLike:
+        """The memory dataset."""
+        return self.catalog[self.name]
+
+    def __copy__(self) -> ValidatedMemory:
+        return ValidatedMemory(self.name, subcatalog(self.catalog, {self.name: copy.copy(self.inner)}))
+
+    def load(self) -> Data:
+        """The data, validated."""
+        return self.catalog.load(self.name)
+
+    def save(self, data: Data) -> None:
+        """Validate the data and keep it."""
+        self.catalog.save(self.name, data)
+
+    def exists(self) -> bool:
+        """Whether there is data."""
+        return self.inner.exists()
+
+    def release(self) -> None:
+        """Forget the data."""
+        self.inner.release()
