@@ -150,6 +150,12 @@ def check_tox(command, guide):
         assert command == "tox run-parallel"
 
 
+def check_pytest(command, guide):
+    assert command == "pytest -m smoke"
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]
+    assert any(marker.startswith("smoke:") for marker in settings["markers"])
+
+
 def check_kedro(command, guide):
     """That they run is tested in `tests/kedro`."""
     assert guide.parent.name == "kedro_project"
@@ -168,6 +174,7 @@ COMMANDS = {
     "python": check_python,
     "python3": check_nothing,
     "tox": check_tox,
+    "pytest": check_pytest,
     "kedro": check_kedro,
     "cd": check_folder,
     "mkdir": check_nothing,
@@ -190,10 +197,9 @@ def test_the_continuous_integration_runs_the_test_command_of_the_readme():
 
 @each_guide
 def test_every_link_within_the_project_leads_somewhere(guide):
-    text = guide.read_text(encoding="utf-8")
-    for link in re.findall(
-        r"\]\(([^)\s]+)\)", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
-    ):
+    links = re.findall(r'\]\(([^)\s]+)\)|src="([^"]+)"', without_code(guide))
+    assert guide.parent.name == "benchmarks" or links
+    for link in map("".join, links):
         if "://" in link:
             continue
         path, _, anchor = link.partition("#")
@@ -202,12 +208,13 @@ def test_every_link_within_the_project_leads_somewhere(guide):
         assert not anchor or anchor in anchors(target), link
 
 
+def without_code(guide):
+    return re.sub(r"^```.*?^```$", "", guide.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
 def anchors(guide):
     """What the headings of a guide are called in links."""
-    outside_of_code = re.sub(
-        r"^```.*?^```$", "", guide.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
-    )
-    headings = re.findall(r"^#+ (.*)$", outside_of_code, re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", without_code(guide), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
