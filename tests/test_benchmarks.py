@@ -156,5 +156,5 @@ def test_other_tools_that_are_not_installed_are_left_out(monkeypatch, capsys):
 
     printed = capsys.readouterr().out
     assert cells(printed.splitlines()[0]) == list(others.COLUMNS)
-    assert "201 nodes" in printed
+    assert "1,001 nodes" in printed
     assert re.search(r"dask \d+\.\d+\.\d+", printed)

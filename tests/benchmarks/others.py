@@ -160,8 +160,8 @@ def measured(package: str, deep: int, rounds: int) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table, then the machine and the versions."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.others", description=__doc__)
-    parser.add_argument("--deep", type=int, default=10, help=f"layers of {WIDE} nodes; default: 10")
-    parser.add_argument("--rounds", type=int, default=3, help="timed runs of each tool; default: 3")
+    parser.add_argument("--deep", type=int, default=50, help=f"layers of {WIDE} nodes; default: 50")
+    parser.add_argument("--rounds", type=int, default=2, help="timed runs of each tool; default: 2")
     given = parser.parse_args(arguments)
     machine = description()
     installed = [package for package in TOOLS if importlib.util.find_spec(package)]
