@@ -45,7 +45,7 @@ def is_shared_memory(dataset: object) -> bool:
 def copy_mode_of(dataset: DatasetLike | None) -> str | None:
     """The copy mode of a memory dataset of Penstock or Kedro; None if the type of the data decides."""
     # Kedro's `MemoryDataset._copy_mode`: without it nodes would get deep copies of data that is to be assigned, which
-    # tests/kedro/test_datasets.py would notice.
+    # tests/kedro/test_kedro_objects.py would notice.
     mode: str | None = getattr(dataset, "copy_mode", None) or getattr(dataset, "_copy_mode", None)
     return mode
 
@@ -53,7 +53,7 @@ def copy_mode_of(dataset: DatasetLike | None) -> str | None:
 def data_in_memory(dataset: DatasetLike | None) -> Data:
     """The data of a memory dataset, not copied, to measure its size; the dataset itself if it keeps the data elsewhere."""
     # `_data` of Penstock's and Kedro's `MemoryDataset`: without it large data of Kedro's datasets would be taken for small
-    # and be sent with every task, which tests/kedro/test_datasets.py would notice.
+    # and be sent with every task, which tests/kedro/test_kedro_objects.py would notice.
     return getattr(dataset, "_data", dataset)
 
 
@@ -68,13 +68,13 @@ def is_cached(dataset: DatasetLike | None) -> bool:
 def inner_dataset(cached: Any) -> Any:
     """The dataset whose data a `CachedDataset` of Penstock or Kedro caches."""
     # Kedro's `CachedDataset._dataset`: without it cached datasets of Kedro could not be sent to other processes, which
-    # tests/kedro/test_datasets.py would notice.
+    # tests/kedro/test_kedro_objects.py would notice.
     return cached.dataset if hasattr(cached, "dataset") else cached._dataset  # noqa: SLF001 - see above
 
 
 def release_cache(cached: Any) -> None:
     """Have a `CachedDataset` of Penstock or Kedro forget the data that it caches, and only that."""
-    # `_cache` of both: without it the driver would load what an earlier run saved, which tests/kedro/test_datasets.py
+    # `_cache` of both: without it the driver would load what an earlier run saved, which tests/kedro/test_kedro_objects.py
     # would notice.
     cached._cache.release()  # noqa: SLF001 - see above
 
@@ -101,6 +101,8 @@ def local_path(dataset: Any) -> str | None:
     location = getattr(dataset, "_location", None)
     if location is not None:
         return str(location.url) if getattr(location, "is_local", False) else None
+    # `_filepath`, `_path` and `_protocol` of `kedro-datasets`: without them a cluster would not be checked for files that only
+    # the driver's machine has, which tests/kedro/test_kedro_objects.py would notice.
     path = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
     is_local = getattr(dataset, "_protocol", "file") in _LOCAL_PROTOCOLS and "://" not in str(path)
     return str(path) if path is not None and is_local else None
@@ -128,7 +130,7 @@ def catalog_like(
     validators = {name: each for name, each in validators_of(catalog).items() if name in datasets}
     if validators:
         # Kedro's `DataCatalog._validator_specs`: without it workers would not validate data, which
-        # tests/kedro/test_datasets.py would notice.
+        # tests/kedro/test_kedro_objects.py would notice.
         vars(new)["_validator_specs"].update(validators)
         vars(new)["validation_enabled"] = vars(catalog)["validation_enabled"]
     return new

@@ -1,0 +1,91 @@
+"""The inside of Kedro's objects is as `penstock.io.kedro_objects` expects it: each private name has a test that notices a change."""
+
+from __future__ import annotations
+
+import pytest
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.io.cached_dataset import CachedDataset
+from kedro.io.core import DatasetError
+from kedro.io.shared_memory_dataset import SharedMemoryDataset
+
+from penstock.io import DataCatalog as OwnCatalog
+from penstock.io.kedro_objects import (
+    catalog_like,
+    copy_mode_of,
+    data_in_memory,
+    inner_dataset,
+    is_cached,
+    is_plain_memory,
+    is_shared_memory,
+    local_path,
+    release_cache,
+    validators_of,
+    with_dataset_name,
+)
+
+
+def test_the_copy_mode_of_a_memory_dataset_is_read():
+    """Else nodes would get deep copies of data that the catalog says to hand over as it is."""
+    assert copy_mode_of(MemoryDataset([1], copy_mode="assign")) == "assign"
+    assert copy_mode_of(MemoryDataset([1])) is None
+
+
+def test_the_data_of_a_memory_dataset_is_read():
+    """Else large data would count as small, and be sent with every task that reads it."""
+    assert data_in_memory(MemoryDataset([1, 2])) == [1, 2]
+
+
+def test_memory_datasets_are_recognised():
+    assert is_plain_memory(MemoryDataset(1))
+    assert is_shared_memory(SharedMemoryDataset())
+    assert not is_shared_memory(MemoryDataset(1))
+
+
+def test_the_inside_of_a_cached_dataset_is_reached():
+    """Its dataset is sent to other processes in its place, since Kedro marks the cache as for one process only."""
+    dataset = MemoryDataset(1)
+    cached = CachedDataset(dataset)
+
+    assert is_cached(cached)
+    assert inner_dataset(cached) is dataset
+
+
+def test_a_cached_dataset_forgets_its_cache_and_nothing_else():
+    """Else the driver would load what an earlier run saved."""
+    dataset = MemoryDataset("old")
+    cached = CachedDataset(dataset)
+    cached.load()
+    dataset.save("new")
+
+    before = cached.load()
+    release_cache(cached)
+
+    assert (before, cached.load()) == ("old", "new")
+
+
+def test_the_path_of_a_dataset_of_files_is_read():
+    """Else a cluster would not be checked for files that only the driver's machine has."""
+    kind = pytest.importorskip("kedro_datasets.json").JSONDataset
+
+    assert local_path(kind(filepath="/data/a.json")) == "/data/a.json"
+    assert local_path(kind(filepath="memory://a.json")) is None
+
+
+def test_a_part_of_a_catalog_validates_as_the_whole_does():
+    """Else workers would save data that the driver's catalog refuses."""
+    whole = DataCatalog(datasets={"a": MemoryDataset(1), "b": MemoryDataset(2)})
+    if not hasattr(whole, "validator_specs"):
+        pytest.skip("this Kedro's catalogs validate nothing: from 1.7 on they do")
+    vars(whole)["_validator_specs"].update(a="positive", b="positive")
+
+    part = catalog_like(whole, {"a": whole["a"]}, default=OwnCatalog)
+
+    assert type(part) is DataCatalog
+    assert validators_of(part) == {"a": "positive"}
+
+
+def test_an_error_of_a_dataset_gets_the_name_once():
+    named = with_dataset_name(DatasetError("gone"), "a")
+
+    assert str(named) == "a: gone"
+    assert with_dataset_name(named, "a") is named
