@@ -103,6 +103,7 @@ class Plan:
     outputs: dict[str, str]
     """The key of each output of the pipeline that is in memory, by its name."""
     pipeline: PipelineLike
+    """The pipeline that was compiled."""
     stored: frozenset[str]
     """The datasets that keep their data outside of the process."""
     policies: Mapping[str, NodePolicy] = field(default_factory=dict)

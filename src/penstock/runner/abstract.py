@@ -144,7 +144,13 @@ class AbstractRunner(Openable, ABC):
     ) -> RunResult:
         """Run only what is needed to make those outputs of the pipeline that do not exist.
 
-        Data in a memory dataset exists. Takes the arguments of `run`, and raises its errors.
+        Data in a memory dataset exists. It raises the errors of `run`.
+
+        Args:
+            pipeline: As for `run`.
+            catalog: As for `run`.
+            hook_manager: As for `run`.
+            run_id: As for `run`.
 
         Returns:
             The dataset of each output that was made, by name.
@@ -178,12 +184,16 @@ class AbstractRunner(Openable, ABC):
         Example:
             >>> from penstock import DataCatalog, SequentialRunner
             >>> from penstock.pipeline import node, pipeline
-            >>> print(SequentialRunner().plan(pipeline([node(len, "text", "length", name="count")]), DataCatalog({"text": "x"})))
+            >>> runner = SequentialRunner()
+            >>> plan = runner.plan(pipeline([node(len, "text", "length", name="count")]), DataCatalog({"text": "x"}))
+            >>> print(plan)
             1 nodes in 1 tasks (1 call)
               1. count: takes text; keeps length
             Read from the catalog:  text
             Saved:                  nothing
             Given back in memory:   length
+            >>> [value.fetch() for value in runner.execute(plan, runner.backend())]
+            [1]
         """
         check_arguments(pipeline, catalog, hook_manager)
         plan = self._compile(pipeline, catalog, Hooks(hook_manager), None, self.backend())
@@ -192,13 +202,14 @@ class AbstractRunner(Openable, ABC):
 
     @abstractmethod
     def get(self, graph: Mapping[str, Any], keys: Sequence[str]) -> Sequence[Data]:
-        """The values of `keys`, in their order, after all that they need has run.
-
-        The only method that a runner of your own has to define.
+        """Run a graph. This is the only method that a runner of your own has to define.
 
         Args:
             graph: A Dask graph.
             keys: Keys of the graph.
+
+        Returns:
+            The values of `keys`, in their order.
         """
 
     def backend(self, listener: Listener | None = None) -> Backend:
@@ -206,15 +217,21 @@ class AbstractRunner(Openable, ABC):
 
         Args:
             listener: Called in this process with the event of each task.
+
+        Returns:
+            A new backend.
         """
         return LocalBackend(listener)
 
     def execute(self, plan: Plan, backend: Backend) -> list[Deferred]:  # noqa: ARG002
-        """The values of `plan.keys`, or of the first of them, which are `plan.outputs`. No task of the plan runs when this returns.
+        """Run a plan. When this returns, no task of it runs any more.
 
         Args:
             plan: What to run.
             backend: The one that `backend` made for this run.
+
+        Returns:
+            The values of `plan.keys`, or of the first of them, which are `plan.outputs`.
         """
         return [Fetched(value) for value in self.get(plan.graph, plan.keys)]
 

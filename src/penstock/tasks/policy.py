@@ -72,7 +72,11 @@ class NodePolicy:
             raise RunnerError(f"{values}; give 0 or more")
 
     def waits(self) -> Iterator[float]:
-        """The seconds to wait before each attempt after the first."""
+        """The pauses between attempts.
+
+        Returns:
+            The seconds to wait before each attempt after the first.
+        """
         return (self.wait_seconds * self.wait_factor**attempt for attempt in range(self.retries))
 
     @property

@@ -88,7 +88,18 @@ class ParallelRunner(AbstractRunner):
         return self._compute(graph, keys, self.max_workers, ProcessBackend())
 
     def worker_setup(self) -> Callable[[], None] | None:
-        """What each process calls before its first task; None for nothing. A subclass overrides it."""
+        """The function that each process calls before its first task. A subclass overrides it.
+
+        Returns:
+            A function that can be pickled; None to call nothing.
+
+        Example:
+            >>> import faulthandler
+            >>> from penstock import ParallelRunner
+            >>> class MyRunner(ParallelRunner):
+            ...     def worker_setup(self):
+            ...         return faulthandler.enable
+        """
         return None
 
     def backend(self, listener: Listener | None = None) -> Backend:
