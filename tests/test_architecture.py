@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import graphlib
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -43,6 +45,12 @@ NO_DASK = {"errors", "_typing", "_pickling", "_threads", "logs", "pipeline", "io
 """Parts of the package that know nothing of Dask."""
 
 MOST_LINES = 400
+
+MOST_MODULES = 13
+"""In one folder, beside its `__init__`: about a dozen can be read at a glance."""
+
+UNCLEAR = re.compile(r"\b(nobody|somebody|whoever|told|that of)\b", re.IGNORECASE)
+"""Words that hide who does what; they are in no docstring, comment, error or log line."""
 
 HEAVY = {"distributed", "pandas", "kedro"}
 """What `import penstock` leaves alone."""
@@ -193,6 +201,22 @@ def files_too_long(root: Path) -> list[str]:
     return [f"{place} has {length} lines" for place, length in lengths.items() if length > MOST_LINES]
 
 
+def folders_too_full(root: Path) -> list[str]:
+    counts = Counter(Path(module.place).parent for module in modules(root) if not module.is_package)
+    return [
+        f"{folder.as_posix()} has {count} modules" for folder, count in counts.items() if count > MOST_MODULES
+    ]
+
+
+def unclear_words(root: Path) -> list[str]:
+    return [
+        f"{module.place}:{number} says {found[0]!r}"
+        for module in modules(root)
+        for number, line in enumerate(module.path.read_text(encoding="utf-8").splitlines(), start=1)
+        if (found := UNCLEAR.search(line))
+    ]
+
+
 def untrue_lists_of_names(root: Path) -> list[str]:
     """Where `__all__` is missing from a package, names what is not there, leaves out what is, or is not sorted."""
     return [
@@ -283,6 +307,14 @@ def test_pipelines_and_data_know_no_dask():
 
 def test_no_file_is_longer_than_400_lines():
     assert files_too_long(SOURCE) == []
+
+
+def test_no_folder_has_more_modules_than_can_be_read_at_a_glance():
+    assert folders_too_full(SOURCE) == []
+
+
+def test_every_text_says_who_does_what():
+    assert unclear_words(SOURCE) == []
 
 
 def test_every_list_of_names_is_true():
@@ -399,6 +431,7 @@ PLANTS = {
         "imports dask.core",
     ),
     "a long file": Plant(files_too_long, "hooks/specs.py", "\n" * MOST_LINES, "lines"),
+    "an unclear word": Plant(unclear_words, "errors.py", "# Somebody calls it.", "says 'Somebody'"),
     "a listed name that is not there": Plant(
         untrue_lists_of_names, "_pickling.py", '__all__ = ["absent", "why_not_sendable"]', "lists absent"
     ),
@@ -421,6 +454,15 @@ PLANTS = {
 def pytest_generate_tests(metafunc: Any) -> None:
     if "plant" in metafunc.fixturenames:
         metafunc.parametrize("plant", PLANTS.values(), ids=PLANTS)
+
+
+def test_a_folder_with_one_module_too_many_is_found(tmp_path):
+    folder = tmp_path / "penstock" / "rooms"
+    folder.mkdir(parents=True)
+    for number in range(MOST_MODULES + 1):
+        (folder / f"room_{number}.py").touch()
+
+    assert folders_too_full(tmp_path / "penstock") == ["rooms has 14 modules"]
 
 
 def test_a_planted_violation_is_found(plant, tmp_path):

@@ -44,6 +44,7 @@ def files_of_a_run(tmp_path):
 
 
 def test_a_sequential_run_is_followed_through_ten_files(files_of_a_run):
+    """A newcomer can read them in an hour. The first edition led through 20."""
     files = files_of_a_run(penstock.SequentialRunner())
 
     assert "runner/sequential.py" in files
@@ -51,6 +52,7 @@ def test_a_sequential_run_is_followed_through_ten_files(files_of_a_run):
 
 
 def test_a_run_on_a_cluster_is_followed_through_twenty_files(files_of_a_run, client):
+    """The first edition led through 42."""
     files = files_of_a_run(penstock.DaskRunner(client))
 
     assert "runner/cluster/execution/submit.py" in files
