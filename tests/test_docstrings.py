@@ -5,13 +5,12 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib
-import importlib.util
 import inspect
 import itertools
-import pkgutil
 import re
 import textwrap
 from functools import cached_property
+from pathlib import Path
 
 import pytest
 
@@ -22,14 +21,11 @@ IMPORTED_IN_EXAMPLES = ("pandas", "pyarrow")
 
 
 def modules():
-    """All modules of the library; those of the Kedro plugin where Kedro is installed."""
-    names = [
-        name for _, name, _ in pkgutil.walk_packages(penstock.__path__, "penstock.", onerror=lambda _: None)
-    ]
-    has_kedro = importlib.util.find_spec("kedro") is not None
-    return [penstock] + [
-        importlib.import_module(name) for name in names if has_kedro or not name.startswith("penstock.kedro")
-    ]
+    """All modules of the library but those for Kedro projects: once imported, Kedro logs to the standard output."""
+    root = Path(penstock.__file__).parent
+    places = [path.relative_to(root.parent).with_suffix("").parts for path in sorted(root.rglob("*.py"))]
+    names = [".".join(parts).removesuffix(".__init__") for parts in places if "kedro" not in parts]
+    return [importlib.import_module(name) for name in names]
 
 
 def examples():
