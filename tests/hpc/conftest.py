@@ -48,12 +48,12 @@ def slurm():
 
 @pytest.fixture
 def queue(slurm):
-    """What is in Slurm's queue when it is called, as lines of a job's number, state and node; the queue is empty to begin with."""
+    """Gives the jobs in Slurm's queue, as lines of number, state and node. The queue is empty at first."""
 
     def jobs():
         format_ = ["--noheader", "--states=PENDING,RUNNING,CONFIGURING", "--format=%i %T %N"]
-        told = subprocess.run(["squeue", *format_], capture_output=True, text=True, check=True)
-        return told.stdout.splitlines()
+        done = subprocess.run(["squeue", *format_], capture_output=True, text=True, check=True)
+        return done.stdout.splitlines()
 
     subprocess.run(["scancel", "--user=root"], check=True)
     until(lambda: not jobs())

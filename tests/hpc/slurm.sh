@@ -2,7 +2,7 @@
 # A real Slurm on this machine, for the tests: `slurm.sh up FOLDER [NODES]`, `slurm.sh down FOLDER`.
 #
 # Everything it writes is in FOLDER. Clients find it by SLURM_CONF=FOLDER/slurm.conf. It needs root: slurmd starts jobs as
-# other users, and refuses to be anybody else. No systemd, no cgroups, no database.
+# other users, and refuses to be another user. No systemd, no cgroups, no database.
 set -euo pipefail
 
 action=$1
@@ -112,7 +112,7 @@ end() {
     fi
     kill "$pid"
     for _ in $(seq 50); do
-        # A zombie is as good as gone: in a container, nobody may collect it.
+        # A zombie is as good as gone: in a container, it may stay one.
         if ! grep -q '^State:[[:space:]]*[^ZX]' "/proc/$pid/status" 2> /dev/null; then
             return
         fi

@@ -1,4 +1,4 @@
-"""DaskRunner on a queue that is not asked about its jobs: that of `dask_jobqueue` whose jobs are processes of this machine."""
+"""DaskRunner on a queue that is not asked about its jobs: `dask_jobqueue.local`, whose jobs are processes of this machine."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ print("y is", runner.run(pipeline([node(dies_once, "x", "y")]), DataCatalog({"x"
 """
 
 
-def told(folder, seconds, lost_worker_timeout):
-    """What a run on such a cluster says whose first job dies, from a process of its own: `dask_jobqueue` leaves jobs unreaped."""
+def output_of_run(folder, seconds, lost_worker_timeout):
+    """The output of a run whose first job dies. It has a process of its own, since `dask_jobqueue` leaves zombies."""
     arguments = {
         "cores": 1,
         "memory": "500MB",
         "processes": 1,
-        # The worker is the job's process, and nobody starts it again.
+        # The worker is the job's process; without a nanny it is not started again.
         "nanny": False,
         "interface": "lo",
         "local_directory": str(folder),
@@ -97,7 +97,7 @@ with Cluster(**fixed, scheduler_options=options) as cluster, Client(cluster) as 
 
 
 def test_jobs_that_are_still_on_their_way_to_the_queue_are_waited_for(tmp_path):
-    """A cluster knows of its jobs when all of them have been submitted, and that of somebody else is not asked for others."""
+    """A cluster lists its jobs when all are submitted, and the runner submits none on a cluster that it does not own."""
     done = subprocess.run(
         [sys.executable, "-c", SLOW_QUEUE, str(tmp_path)],
         capture_output=True,
@@ -111,14 +111,14 @@ def test_jobs_that_are_still_on_their_way_to_the_queue_are_waited_for(tmp_path):
 
 def test_a_job_that_is_gone_is_replaced(tmp_path):
     """Dask forgets it, but not that it is to be there: no other would be asked for, and the run would wait for an hour."""
-    text = told(tmp_path, 60, "1s")
+    text = output_of_run(tmp_path, 60, "1s")
 
     assert re.search(r"Jobs ended: job \d+: GONE\. Submitting as many new jobs", text), text
     assert "y is 1" in text
 
 
-def test_the_log_of_a_job_is_shown_when_nobody_knows_what_became_of_it(tmp_path):
-    text = told(tmp_path, 2, "1 hour")
+def test_the_log_of_a_job_is_shown_if_its_state_is_not_known(tmp_path):
+    text = output_of_run(tmp_path, 2, "1 hour")
 
     assert re.search(
         r"Waited 2 s for a worker; .*\n  job (\d+); the end of its log .*/job-\1\.log:\n    killed, out of memory",

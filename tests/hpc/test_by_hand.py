@@ -1,4 +1,4 @@
-"""DaskRunner on a scheduler that somebody else has started."""
+"""DaskRunner on a scheduler that the user has started."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ class TestPreflight:
         (folder / "x.json").write_text("1")
         hidden = ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs none {folder} && exec "$@"', "sh"]
         if subprocess.run([*hidden, "true"], capture_output=True, check=False).returncode:
-            pytest.skip("nobody may mount anything here")
+            pytest.skip("this machine does not allow mounts")
         worker(before=hidden)
 
         run(DaskRunner(scheduler_file=str(by_hand)), x=3, y=JSONDataset(folder / "y.json"))
@@ -288,9 +288,9 @@ print(_report(["no_such_module"], [sys.argv[1]]))
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may be somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_a_folder_that_a_workers_user_may_not_enter_is_not_seen_there(tmp_path):
-    """As somebody's home is, on workers that run as another user."""
+    """Workers that run as another user may not enter the home folder of the driver's user."""
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
 

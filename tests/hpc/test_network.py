@@ -1,4 +1,4 @@
-"""A scheduler on another host, and a network between that goes: packets get lost, and nobody says so."""
+"""A scheduler on another host, and a network that fails: packets get lost without an error."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def slow(x):
     time.sleep(60)
     return x
 
-# Dask takes no less than that of packets.
+# Dask accepts no shorter time.
 dask.config.set({"distributed.comm.timeouts": {"tcp": "11s", "connect": "3s"}})
 nodes = [node(lambda x: x + 1, "x", "kept", name="first"), node(slow, "kept", "late", name="slow")]
 try:
@@ -52,7 +52,7 @@ def host():
     if os.geteuid() or not shutil.which("ip"):
         pytest.skip("another host takes root, and iproute2")
     if ip("netns", "add", NAME, check=False).returncode:
-        pytest.skip("nobody may make networks here")
+        pytest.skip("this machine does not allow new networks")
     try:
         ip("link", "add", NEAR, "type", "veth", "peer", "name", FAR)
         ip("link", "set", FAR, "netns", NAME)
@@ -80,9 +80,9 @@ def test_a_network_that_goes_ends_the_run_with_a_clear_error(host, dask_command,
 
     until(lambda: began.exists() or driver.poll() is not None)
     ip("link", "set", FAR, "down", in_host=True)
-    _, told = driver.communicate(timeout=60)
+    _, errors = driver.communicate(timeout=60)
 
-    assert "penstock.errors.ClusterError: The connection to the scheduler is lost" in told
-    assert '--from-nodes "slow"' in told
+    assert "penstock.errors.ClusterError: The connection to the scheduler is lost" in errors
+    assert '--from-nodes "slow"' in errors
     assert ended.stat().st_mtime - began.stat().st_mtime < 30
     assert JSONDataset(tmp_path / "kept.json").load() == 2

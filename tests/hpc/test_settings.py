@@ -87,7 +87,7 @@ def test_variables_are_as_good_as_a_file():
 
 
 @pytest.mark.parametrize(
-    ("section", "said"),
+    ("section", "message"),
     [
         (
             {"adpat": {}},
@@ -118,8 +118,8 @@ def test_variables_are_as_good_as_a_file():
         ),
     ],
 )
-def test_a_section_that_makes_no_sense_is_refused(section, said):
-    with cluster(**section), pytest.raises(RunnerError, match=said):
+def test_a_section_that_makes_no_sense_is_refused(section, message):
+    with cluster(**section), pytest.raises(RunnerError, match=message):
         run(DaskRunner(), lambda x: x)
 
 
@@ -134,7 +134,7 @@ def test_a_time_that_makes_no_sense_is_refused(seconds):
 @pytest.mark.cluster
 @pytest.mark.parametrize("address", [None, ":0", 0])
 def test_a_local_cluster_listens_on_loopback_only(address):
-    """Whoever reaches a scheduler or its dashboard may run code; a port alone says nothing about who may."""
+    """Any user who can connect to a scheduler or its dashboard can run code; a port alone does not say where to listen."""
     arguments = {} if address is None else {"dashboard_address": address}
     driver = os.getpid()
     before = listening(driver)

@@ -45,7 +45,7 @@ def meet(folder):
 
 
 def many(function, count):
-    """As many nodes that wait for nobody."""
+    """As many nodes, none of which depends on another."""
     return pipeline([node(function, "x", f"y{index}", name=f"n{index}") for index in range(count)])
 
 
@@ -96,7 +96,7 @@ def slow(path):
 class TestRuns:
     def test_a_run_on_two_nodes(self, configured, queue, tmp_path, caplog):
         """From the configuration alone, as a Kedro command line or a batch job does. Workers with a lifetime retire at
-        different times: all at once, they would have nobody to leave their data to."""
+        different times: all at once, no worker would be left to take their data."""
         caplog.set_level(logging.INFO, "penstock")
 
         with configured(scale=2, worker_extra_args=["--lifetime", "300s"]):
@@ -120,7 +120,7 @@ class TestRuns:
         until(lambda: not queue(), 5)
 
     def test_a_run_in_a_thread(self, configured, queue):
-        """`dask_jobqueue` sets a handler for Ctrl-C when it is imported, which a thread must not: a new process tells."""
+        """`dask_jobqueue` sets a handler for Ctrl-C when it is imported, which a thread must not do; a new process shows it."""
         script = textwrap.dedent(
             """
             import signal, threading
@@ -138,11 +138,11 @@ class TestRuns:
             """
         )
         with configured(scale=1):
-            told = in_a_process(script).communicate(timeout=60)[0]
+            output = in_a_process(script).communicate(timeout=60)[0]
 
-        assert told.splitlines() == ["y is 2", "default_int_handler"]
+        assert output.splitlines() == ["y is 2", "default_int_handler"]
 
-    def test_a_client_of_a_cluster_that_somebody_made_is_left_open(self, slurm, queue, tmp_path):
+    def test_a_client_of_a_cluster_that_the_user_made_is_left_open(self, slurm, queue, tmp_path):
         jobs = pytest.importorskip("dask_jobqueue")
         signal.signal(signal.SIGINT, signal.default_int_handler)
         options = {"dashboard_address": "127.0.0.1:0"}
@@ -156,7 +156,7 @@ class TestRuns:
 
 class TestJobsThatEnd:
     def test_a_job_that_is_cancelled_is_replaced(self, configured, in_the_middle, tmp_path, caplog):
-        """Dask keeps such a job in its books: without a cluster that adapts, nobody asks for another. What was saved is not
+        """Dask still counts such a job, and submits no other unless the cluster adapts. What was saved is not
         made again."""
 
         def first(x):
@@ -175,7 +175,7 @@ class TestJobsThatEnd:
         assert re.search(r"Jobs ended: job \d+: CANCELLED.*Submitting as many new jobs", caplog.text)
 
     def test_a_job_whose_walltime_is_over_is_replaced(self, configured, in_the_middle, tmp_path, caplog):
-        """Slurm counts in minutes; it takes seconds from whoever may change a job's end."""
+        """Slurm counts in minutes; only a changed end of a job can be given in seconds."""
 
         def end(jobs):
             subprocess.run(
@@ -200,7 +200,7 @@ class TestJobsThatEnd:
 
         assert result["y"].load() == 1
 
-    def test_a_job_whose_memory_is_too_small_is_told(self, configured, queue, tmp_path):
+    def test_a_job_whose_memory_is_too_small_is_reported(self, configured, queue, tmp_path):
         """Slurm kills the job; what comes in its place is killed as well, so the node is what is to blame."""
 
         def greedy(_):
@@ -214,8 +214,8 @@ class TestJobsThatEnd:
 
         assert "node 'greedy' (inputs: x) failed: it may have killed its workers" in str(raised.value)
 
-    def test_somebody_elses_cluster_is_not_touched_but_told_about(self, slurm, in_the_middle, tmp_path):
-        """Without `adapt` nobody replaces its job; Dask alone waits for ever."""
+    def test_a_cluster_of_the_user_is_reported_and_not_changed(self, slurm, in_the_middle, tmp_path):
+        """Without `adapt` its job is not replaced; Dask alone waits for ever."""
         jobs = pytest.importorskip("dask_jobqueue")
         signal.signal(signal.SIGINT, signal.default_int_handler)
         in_the_middle(lambda jobs: cancel(jobs[0]))
@@ -247,7 +247,7 @@ class TestJobsThatNeverStart:
             "sbatch: error: Batch job submission failed: Invalid partition name specified)"
         ) in str(raised.value)
 
-    def test_a_cluster_closes_although_somebody_holds_a_job_that_was_refused(self, slurm, tmp_path):
+    def test_a_cluster_closes_although_a_refused_job_is_still_referred_to(self, slurm, tmp_path):
         """Dask asserts that each job is closed, and `dask_jobqueue` does not say so: an error's traceback is enough to hold one."""
         jobs = pytest.importorskip("dask_jobqueue")
         options = {"dashboard_address": "127.0.0.1:0"}

@@ -23,17 +23,17 @@ ON_THE_OLDEST = [pytest.param(seed, marks=pytest.mark.oldest) for seed in range(
 """Dask has changed how it recovers in between: half of the pipelines meet the newest release, and half the oldest."""
 
 
-class Ear(SchedulerPlugin):
-    """Notes when the scheduler hears of each save; what it has not heard of when the worker is killed is done again."""
+class SaveTimes(SchedulerPlugin):
+    """Notes when the scheduler learns that a save is complete; a save that it does not know when the worker is killed is repeated."""
 
-    name = "ear"
+    name = "save-times"
 
     def __init__(self):
-        self.heard = {}
+        self.known_at = {}
 
     def transition(self, key, start, finish, *args, **kwargs):
         if finish == "memory":
-            self.heard.setdefault(key_split(key), time.time())
+            self.known_at.setdefault(key_split(key), time.time())
 
 
 def mixed(name, diary, *inputs):
@@ -84,11 +84,11 @@ class Killer(threading.Thread):
 
 
 @pytest.fixture
-def ear(mortal):
-    ear = Ear()
-    mortal.cluster.scheduler.add_plugin(ear)
-    yield ear
-    mortal.cluster.scheduler.remove_plugin(ear.name)
+def save_times(mortal):
+    plugin = SaveTimes()
+    mortal.cluster.scheduler.add_plugin(plugin)
+    yield plugin.known_at
+    mortal.cluster.scheduler.remove_plugin(plugin.name)
 
 
 # Dask tries for 30 seconds to reach a worker that dies while all workers are asked something, before the first task.
@@ -96,7 +96,7 @@ def ear(mortal):
 @pytest.mark.cluster
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("seed", [*ON_THE_NEWEST, *ON_THE_OLDEST])
-def test_a_run_survives_the_death_of_workers(mortal, diary, ear, seed):
+def test_a_run_survives_the_death_of_workers(mortal, diary, save_times, seed):
     mortal.wait_for_workers(2, timeout=60)
     nodes, catalog, values = random_pipeline(seed, diary)
     killer = Killer(mortal, seed)
@@ -114,13 +114,13 @@ def test_a_run_survives_the_death_of_workers(mortal, diary, ear, seed):
     for note in diary.notes(*(f"saved {name}" for name in catalog)):
         saves[note["what"]].append(note)
     assert len(saves) == len(catalog)
-    # In doubt is what a worker has saved that was killed before the scheduler heard of it.
+    # In doubt is a save of a worker that was killed before the scheduler learned of the save.
     in_doubt = {
         note["what"]
         for notes in saves.values()
         for note in notes[:-1]
         if killer.killed.get(note["process"], 0.0)
-        < ear.heard.get(note["what"].replace("saved ", "save:"), time.time())
+        < save_times.get(note["what"].replace("saved ", "save:"), time.time())
         and note["process"] in killer.killed
     }
     assert {what for what, notes in saves.items() if len(notes) > 1} <= in_doubt

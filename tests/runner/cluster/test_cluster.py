@@ -31,7 +31,7 @@ ADD = pipeline([node(add_one, "a", "b", name="add")])
 
 
 def eventually(claim, seconds=20):
-    """Whether the claim comes true: a cluster hears of what the client forgets a little later."""
+    """Whether the claim comes true: a cluster learns a little later what the client has forgotten."""
     until = time.time() + seconds
     while time.time() < until:
         if claim():
@@ -61,7 +61,7 @@ def test_outputs_stay_on_the_callers_cluster_until_they_are_loaded(client):
     assert eventually(lambda: not client.who_has())
 
 
-def test_outputs_that_nobody_keeps_leave_the_cluster(client):
+def test_outputs_without_a_reference_leave_the_cluster(client):
     result = DaskRunner(client).run(ADD, DataCatalog({"a": 1}))
     assert client.who_has()
 
@@ -101,7 +101,7 @@ def test_nothing_of_a_run_stays_in_the_client(client):
 
 
 def test_a_failure_after_a_stored_dataset_has_been_read_ends_the_run(client, tmp_path):
-    """The scheduler lets nobody need a save that is done, and has to forget it when the run is stopped."""
+    """On the scheduler no task depends on a completed save any more, and it has to forget the save when the run stops."""
     pipe = pipeline([node(lambda: 1, None, "kept", name="make"), node(fail, "kept", "end", name="fail")])
     catalog = DataCatalog({"kept": JSONDataset(str(tmp_path / "kept.json"))})
     errors = []
@@ -274,7 +274,7 @@ def test_a_client_and_arguments_for_one_are_refused(client):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ({"set_as_default": True}, "does not take set_as_default: .* create it and pass it: DaskRunner"),
         ({"asynchronous": True, "n_workers": 1}, "does not take asynchronous: "),
@@ -283,9 +283,9 @@ def test_a_client_and_arguments_for_one_are_refused(client):
         ({"scheduler_file": ""}, "was given an empty scheduler_file"),
     ],
 )
-def test_arguments_that_no_runner_takes_are_refused_at_once(arguments, told):
+def test_arguments_that_no_runner_takes_are_refused_at_once(arguments, message):
     """An empty address in silence meant a local cluster: the run of a night, on the login node."""
-    with pytest.raises(RunnerError, match=told):
+    with pytest.raises(RunnerError, match=message):
         DaskRunner(**arguments)
 
 
@@ -296,7 +296,7 @@ def test_what_a_runners_client_is_anyway_may_be_said():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (
             {"client": "nonsense"},
@@ -310,9 +310,9 @@ def test_what_a_runners_client_is_anyway_may_be_said():
         ),
     ],
 )
-def test_arguments_that_dask_does_not_take_are_refused_in_our_words(arguments, told):
+def test_arguments_that_dask_does_not_take_are_refused_in_our_words(arguments, message):
     """Dask starts workers with a misspelt argument, which die of it and say so in their own logs only."""
-    with pytest.raises(RunnerError, match=told):
+    with pytest.raises(RunnerError, match=message):
         DaskRunner(**arguments).run(ADD, DataCatalog({"a": 1}))
 
 
@@ -333,7 +333,7 @@ def test_an_asynchronous_client_is_refused(cluster):
     asyncio.run(run())
 
 
-def test_an_address_where_nobody_answers_is_a_cluster_error():
+def test_an_address_without_a_scheduler_is_a_cluster_error():
     with pytest.raises(ClusterError, match="scheduler"):
         DaskRunner(address="tcp://127.0.0.1:1", timeout="1s").run(ADD, DataCatalog({"a": 1}))
 
@@ -356,7 +356,7 @@ def mortal_client():
 
 @pytest.mark.cluster
 def test_a_task_that_kills_its_workers_is_named(mortal_client):
-    """Too large a table: the kernel, or the batch system, kills whoever loads it."""
+    """Too large a table: the kernel, or the batch system, kills the worker that loads it."""
     nodes = pipeline([node(lambda: os._exit(1), None, "b", name="greedy")])
 
     with pytest.raises(NodeError, match="greedy"):
@@ -526,7 +526,7 @@ def test_a_script_without_a_guard_is_told_to_have_one(script):
 
 @pytest.mark.cluster
 def test_a_value_that_cannot_travel_to_its_reader_ends_the_run():
-    """A lock is found out by its copy; what is handed over as it is, or copies well, is found out by nobody."""
+    """The copy of a lock fails at once; a value that is passed on without a copy fails only when it is sent."""
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster, set_as_default=False) as client,

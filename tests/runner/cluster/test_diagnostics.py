@@ -47,7 +47,7 @@ def tasks_in_span(client, name):
 
 
 def test_a_span_round_a_run_has_its_nodes(client, run):
-    """Whoever reads the metrics of a shared cluster finds a run again."""
+    """In the metrics of a shared cluster a user finds a run again."""
     with span("monday"):
         run()
 

@@ -12,7 +12,7 @@ from penstock.runner import DaskRunner
 
 
 class Stone:
-    """Data that tells where it has been."""
+    """Data that notes in which processes it has been."""
 
     def __init__(self):
         self.pids = [os.getpid()]

@@ -80,7 +80,7 @@ def test_a_node_may_compute_a_dataframe_of_dasks_on_the_worker_that_it_runs_on(n
 
 
 def hold(fifo):
-    """Keep the interpreter to oneself, as C code does that knows nothing of Python, until there is something to read."""
+    """Do not release the interpreter, like C code that knows nothing of Python, until there is something to read."""
     with Path(fifo).open("rb") as file:
         ctypes.PyDLL(None).read(file.fileno(), ctypes.create_string_buffer(1), 1)
 
@@ -98,7 +98,7 @@ def test_a_run_begins_and_ends_although_a_worker_does_not_answer(narrow, monkeyp
         return [record.getMessage() for record in caplog.records if record.name == checks.__name__]
 
     with (tmp_path / "fifo").open("wb", buffering=0) as fifo:
-        # From when it is open at the other end it is a moment until nobody answers there.
+        # The node has opened the other end; a moment later its worker does not answer any more.
         time.sleep(0.2)
         letting_go = threading.Thread(target=lambda: (until(warnings), fifo.write(b"x")))
         letting_go.start()
@@ -221,7 +221,7 @@ def run_stored(client, folder):
 
 
 def test_metrics_have_one_label_a_node_however_often_it_runs(narrow, tmp_path):
-    """A label for each run would fill the memory of whoever collects the metrics of a shared cluster, and show no node over time."""
+    """A label for each run would fill the memory of the metrics server of a shared cluster, and show no node over time."""
     pytest.importorskip("prometheus_client", reason="Dask has no metrics without prometheus_client")
 
     for _ in range(3):
@@ -229,9 +229,9 @@ def test_metrics_have_one_label_a_node_however_often_it_runs(narrow, tmp_path):
 
     port = narrow.scheduler_info()["services"]["dashboard"]
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-        told = answer.read().decode()
+        metrics = answer.read().decode()
     finished = r'^dask_scheduler_prefix_state_totals_total\{state="memory",task_prefix_name="(.*?)"\} (.*)$'
-    times_by_label = {label: float(times) for label, times in re.findall(finished, told, re.MULTILINE)}
+    times_by_label = {label: float(times) for label, times in re.findall(finished, metrics, re.MULTILINE)}
     names = {"gauge_river", "write_down", "save:written", "load:written", "measure_text"}
     assert {label for label in times_by_label if re.search("gauge|writ|measure", label)} == names
     assert min(times_by_label[name] for name in names) >= 3
@@ -317,7 +317,7 @@ def tasks_on(dask_scheduler):
 
 
 def test_a_driver_that_is_killed_leaves_nothing_on_the_cluster(narrow, tmp_path):
-    """One a night would add up: each worker would say what nodes of dead drivers say, to nobody."""
+    """One a night would add up: each worker would send what the nodes of dead drivers log, without a receiver."""
     command = [
         sys.executable,
         "-c",

@@ -61,7 +61,7 @@ def test_a_file_goes_with_its_last_reader(runner):
             node(lambda block: len(files_of(driver)), "block", "while_read", name="read"),
             node(lambda block, _: len(files_of(driver)), ["block", "while_read"], "again", name="read_again"),
             node(lambda _: len(files_of(driver)), "again", "afterwards", name="look"),
-            node(lambda *counts: counts, ["while_read", "again", "afterwards"], "counts", name="tell"),
+            node(lambda *counts: counts, ["while_read", "again", "afterwards"], "counts", name="report"),
         ]
     )
 
@@ -70,7 +70,7 @@ def test_a_file_goes_with_its_last_reader(runner):
     assert result["counts"].load() == (1, 1, 0)
 
 
-def test_no_more_files_are_there_than_values_that_somebody_still_reads(runner):
+def test_there_are_no_more_files_than_values_that_nodes_still_read(runner):
     """In a long chain, the value that is read and the one that is made; never all of them."""
     driver = os.getpid()
 
@@ -196,7 +196,7 @@ def run_something(runner):
 
 
 def test_the_next_run_removes_what_a_killed_driver_left(runner, another_driver, tmp_path):
-    """Nobody cleans up after `kill -9`, and shared memory is not freed before the machine restarts."""
+    """A process that is killed with `kill -9` does not clean up, and shared memory stays until the machine restarts."""
     worker = int((tmp_path / "pid").read_text())
     assert len(files_of(another_driver.pid)) == 1
 
