@@ -33,7 +33,7 @@ MAX_SOURCE_BYTES = 20_000_000
 """The largest source folder that is sent to workers."""
 
 _INSTALLED = {"site-packages", "dist-packages"}
-_LEFT_OUT = {"__pycache__", ".ipynb_checkpoints"}
+_SKIPPED_FOLDERS = {"__pycache__", ".ipynb_checkpoints"}
 
 _placed: dict[str, str] = {}
 """The fingerprint of the source that this process imports each package from."""
@@ -174,7 +174,9 @@ def _files(source: Path) -> Iterator[Path]:
     """The sorted files of a source folder, without compiled, hidden and installed ones."""
     for path in sorted(source.rglob("*")):
         parts = path.relative_to(source).parts
-        odd = any(part in _LEFT_OUT or part.startswith(".") or part.endswith(".egg-info") for part in parts)
+        odd = any(
+            part in _SKIPPED_FOLDERS or part.startswith(".") or part.endswith(".egg-info") for part in parts
+        )
         if path.is_file() and not odd:
             yield path
 
