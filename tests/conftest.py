@@ -10,9 +10,11 @@ import signal
 import subprocess
 import sys
 
+import dask
 import pytest
 from hypothesis import HealthCheck, settings
 
+from penstock.runner import ParallelRunner
 from penstock.testing import Diary
 from tests import flaky
 
@@ -38,6 +40,9 @@ def pytest_configure(config):
     flaky.pytest_configure(config)
     if config.getoption("markexpr") == "smoke":
         settings.load_profile("smoke")
+    # Workers that tests start are forks of one process that has imported Dask: 0.1 seconds each, and not one. Those that scripts
+    # start have Dask's own default.
+    dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -45,6 +50,13 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if {"newest", "oldest"} <= {marker.name for marker in item.iter_markers()}:
             raise pytest.UsageError(f"{item.nodeid} is marked newest and oldest: it would run nowhere")
+
+
+@pytest.fixture(scope="session")
+def processes():
+    """A ParallelRunner that is open: starting its processes takes longer than most runs."""
+    with ParallelRunner(max_workers=2) as runner:
+        yield runner
 
 
 @pytest.fixture(scope="session")
@@ -113,18 +125,13 @@ def script(tmp_path):
 def mortal():
     """A client of a cluster whose workers may be killed; their nannies start others.
 
-    From a process that has imported Dask already, and however often: by default the cluster closes a nanny whose worker is
-    missing 15 seconds after one of that name was lost, be it only because it was killed once more.
+    However often: by default the cluster closes a nanny whose worker is missing 15 seconds after one of that name was lost, be it
+    only because it was killed once more.
     """
-    import dask  # noqa: PLC0415
     from distributed import Client, LocalCluster  # noqa: PLC0415
 
-    configuration = {
-        "distributed.worker.multiprocessing-method": "forkserver",
-        "distributed.deploy.lost-worker-timeout": "1 hour",
-    }
     with (
-        dask.config.set(configuration),
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1 hour"}),
         LocalCluster(
             processes=True, n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
         ) as cluster,

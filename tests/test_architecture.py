@@ -16,6 +16,11 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
+
+pytestmark = pytest.mark.newest
+
+
 SOURCE = Path(__file__).parents[1] / "src" / "penstock"
 
 LAYERS = [

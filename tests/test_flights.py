@@ -406,7 +406,8 @@ def sequential(tmp_path_factory):
 
 
 @needs_flights
-@pytest.mark.system
+@pytest.mark.slow
+@pytest.mark.newest
 @pytest.mark.timeout(300)
 def test_the_script_tells_what_ran_and_where_the_results_are(sequential):
     printed, results = sequential
@@ -429,7 +430,8 @@ def test_the_script_tells_what_ran_and_where_the_results_are(sequential):
 
 
 @needs_flights
-@pytest.mark.system
+@pytest.mark.slow
+@pytest.mark.newest
 @pytest.mark.timeout(300)
 def test_the_guide_shows_what_the_script_prints(sequential):
     printed, _ = sequential
@@ -456,7 +458,8 @@ def test_the_models_are_better_than_guessing(sequential):
 
 
 @needs_flights
-@pytest.mark.system
+@pytest.mark.slow
+@pytest.mark.newest
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("runner", ["thread", "parallel", "dask"])
 def test_every_runner_gives_the_same_numbers_to_the_last_digit(runner, sequential, tmp_path):

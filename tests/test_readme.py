@@ -10,6 +10,9 @@ import pytest
 
 from tests.guides import README, ROOT, programs, run_in_turn
 
+pytestmark = pytest.mark.slow
+
+
 FLIGHTS = ROOT / "examples" / "flights" / "README.md"
 
 FIRST, CHANGED_LINE = programs(README)[:2]

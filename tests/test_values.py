@@ -12,6 +12,7 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -144,6 +145,12 @@ def examples(count):
     )
 
 
+@pytest.fixture(scope="module")
+def async_processes():
+    with ParallelRunner(max_workers=2, is_async=True) as runner:
+        yield runner
+
+
 @examples(50)
 @given(cases())
 def test_sequential(case):
@@ -164,14 +171,14 @@ def test_threads(case):
 
 @examples(15)
 @given(cases())
-def test_processes(case):
-    check(ParallelRunner(max_workers=2), case)
+def test_processes(processes, case):
+    check(processes, case)
 
 
 @examples(5)
 @given(cases())
-def test_processes_async(case):
-    check(ParallelRunner(max_workers=2, is_async=True), case)
+def test_processes_async(async_processes, case):
+    check(async_processes, case)
 
 
 @examples(15)

@@ -11,6 +11,9 @@ from penstock.io import DataCatalog
 from penstock.pipeline import node, pipeline
 from penstock.runner import SequentialRunner
 
+pytestmark = pytest.mark.newest
+
+
 FEW, MANY = 1_000, 4_000
 
 MOST_GROWTH = 1.1

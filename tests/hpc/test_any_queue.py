@@ -12,6 +12,7 @@ import dask
 import pytest
 
 pytestmark = [
+    pytest.mark.newest,
     pytest.mark.slow,
     pytest.mark.cluster,
     pytest.mark.skipif(

@@ -120,6 +120,15 @@ def finished(ran, tmp_path) -> Project:
 
 
 @pytest.fixture(scope="session")
+def processes() -> Iterator[Any]:
+    """A runner that is open: starting its processes takes longer than most runs."""
+    from penstock.kedro import ParallelRunner  # noqa: PLC0415 - which imports Kedro
+
+    with ParallelRunner(max_workers=2) as runner:
+        yield runner
+
+
+@pytest.fixture(scope="session")
 def client() -> Iterator[Any]:
     """A client of two worker processes that find this test suite."""
     from distributed import Client  # noqa: PLC0415 - only the tests of clusters wait for this import

@@ -43,6 +43,8 @@ def runner(request):
     cls = getattr(penstock.kedro, request.param)
     if request.param == "DaskRunner":
         return cls(request.getfixturevalue("client"))
+    if request.param == "ParallelRunner":
+        return request.getfixturevalue("processes")
     return cls() if request.param == "SequentialRunner" else cls(max_workers=2)
 
 

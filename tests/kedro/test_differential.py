@@ -111,7 +111,7 @@ def runner(request):
         return cls()
     if request.param == "DaskRunner":
         return cls(request.getfixturevalue("client"))
-    return cls(max_workers=2)
+    return request.getfixturevalue("processes") if request.param == "ParallelRunner" else cls(max_workers=2)
 
 
 @pytest.fixture(scope="module", autouse=True)

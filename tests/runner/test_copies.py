@@ -9,7 +9,7 @@ import pytest
 
 from penstock.io import DataCatalog
 from penstock.pipeline import node, pipeline
-from penstock.runner import DaskRunner, ParallelRunner, SequentialRunner, ThreadRunner
+from penstock.runner import DaskRunner, SequentialRunner, ThreadRunner
 
 np = pytest.importorskip("numpy", reason="arrays and frames are copied in ways of their own")
 pd = pytest.importorskip("pandas", reason="arrays and frames are copied in ways of their own")
@@ -67,9 +67,9 @@ def runner(request):
         return DaskRunner(request.getfixturevalue("client"))
     if request.param == "cluster of threads":
         return DaskRunner(request.getfixturevalue("in_process_client"))
-    runners = {"sequential": SequentialRunner, "threads": ThreadRunner, "processes": ParallelRunner}
-    arguments = {} if request.param == "sequential" else {"max_workers": 2}
-    return runners[request.param](**arguments)
+    if request.param == "processes":
+        return request.getfixturevalue("processes")
+    return SequentialRunner() if request.param == "sequential" else ThreadRunner(max_workers=2)
 
 
 def write(kind, value):

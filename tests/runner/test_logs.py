@@ -43,7 +43,7 @@ def told(caplog, name="turbines"):
 @pytest.fixture(params=["processes", pytest.param("cluster", marks=pytest.mark.cluster)])
 def runner(request):
     if request.param == "processes":
-        return ParallelRunner(2)
+        return request.getfixturevalue("processes")
     return DaskRunner(request.getfixturevalue("client"))
 
 
@@ -73,6 +73,7 @@ RUNNERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "level"),
     [("processes", "INFO"), ("processes", ""), pytest.param("a cluster", "INFO", marks=pytest.mark.cluster)],
@@ -500,6 +501,7 @@ penstock.run(pipeline([node(train, "a", "b", name="other")]), {"a": folder}, pen
 """
 
 
+@pytest.mark.slow
 def test_two_drivers_on_one_cluster_each_hear_their_own_nodes_at_their_own_level(
     client, script, tmp_path, caplog
 ):

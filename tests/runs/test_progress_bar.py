@@ -17,6 +17,9 @@ from penstock.pipeline import node, pipeline
 from penstock.runs.progress_bar import Bar
 from penstock.testing import add_one
 
+pytestmark = pytest.mark.slow
+
+
 RUNNERS = {
     "SequentialRunner": "SequentialRunner(progress=True)",
     "ParallelRunner": "ParallelRunner(2, progress=True)",

@@ -1,4 +1,4 @@
-"""ParallelRunner: the contract, with and without is_async."""
+"""ParallelRunner: the contract, open and by itself, with and without is_async."""
 
 from __future__ import annotations
 
@@ -8,23 +8,33 @@ from penstock.runner import ParallelRunner
 from penstock.testing import RunnerContract
 
 
-@pytest.mark.pythons
-class TestParallelRunner(RunnerContract):
+class ProcessContract(RunnerContract):
     leaves_process = True
     runs_nodes_at_once = True
+
+
+@pytest.mark.pythons
+class TestOpenParallelRunner(ProcessContract):
+    @pytest.fixture
+    def runner(self, processes):
+        return processes
+
+
+@pytest.mark.slow
+@pytest.mark.newest
+class TestParallelRunner(ProcessContract):
+    """Each run starts its processes."""
 
     @pytest.fixture
     def runner(self):
         return ParallelRunner(max_workers=2)
 
 
-@pytest.mark.slow
 @pytest.mark.oldest
-class TestParallelRunnerAsync(RunnerContract):
-    leaves_process = True
-    runs_nodes_at_once = True
+class TestOpenParallelRunnerAsync(ProcessContract):
     is_async = True
 
-    @pytest.fixture
+    @pytest.fixture(scope="class")
     def runner(self):
-        return ParallelRunner(max_workers=2, is_async=True)
+        with ParallelRunner(max_workers=2, is_async=True) as runner:
+            yield runner
