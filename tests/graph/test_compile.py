@@ -217,7 +217,7 @@ def test_compiling_loads_registers_and_runs_nothing(tmp_path):
 
     compile_pipeline(nodes, catalog)
 
-    assert diary.whats() == []
+    assert diary.kinds() == []
     assert catalog.keys() == ["a"]
 
 

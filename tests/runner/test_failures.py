@@ -69,8 +69,8 @@ def test_what_was_saved_is_loaded_when_its_worker_dies(runner, diary, policies):
     result = runner.run(nodes, catalog, policies=policies)
 
     assert result["second"].load() == ["second", ["first"]]
-    assert diary.whats().count("first") == 1
-    assert diary.whats().count("save stored") == 1
+    assert diary.kinds().count("first") == 1
+    assert diary.kinds().count("save stored") == 1
 
 
 @pytest.mark.parametrize("is_async", [False, True])
@@ -92,8 +92,8 @@ def test_of_several_outputs_those_that_were_saved_are_not_saved_again(mortal, di
     result = runner.run(nodes, DataCatalog({"stored": DiaryDataset("stored", diary)}))
 
     assert result["second"].load() == ["second", "kept", "held"]
-    assert diary.whats().count("both") == 2
-    assert diary.whats().count("save stored") == 1
+    assert diary.kinds().count("both") == 2
+    assert diary.kinds().count("save stored") == 1
 
 
 def test_a_stream_that_was_saved_is_not_yielded_again(runner, diary):
@@ -111,8 +111,8 @@ def test_a_stream_that_was_saved_is_not_yielded_again(runner, diary):
     result = runner.run(nodes, DataCatalog({"stored": DiaryDataset("stored", diary)}))
 
     assert result["second"].load() == ["second", "last chunk"]
-    assert diary.whats().count("stream") == 1
-    assert diary.whats().count("save stored") == 2
+    assert diary.kinds().count("stream") == 1
+    assert diary.kinds().count("save stored") == 2
 
 
 def test_a_node_without_outputs_and_a_confirmation_are_not_done_again(runner, diary):
@@ -128,7 +128,7 @@ def test_a_node_without_outputs_and_a_confirmation_are_not_done_again(runner, di
     runner.run(nodes, DataCatalog({"x": 1, "stored": DiaryDataset("stored", diary)}))
 
     assert not done.is_set()
-    assert diary.whats().count("confirm stored") == 1
+    assert diary.kinds().count("confirm stored") == 1
 
 
 def test_a_save_in_the_middle_of_which_its_worker_died_is_done_again(runner, diary):
@@ -142,7 +142,7 @@ def test_a_save_in_the_middle_of_which_its_worker_died_is_done_again(runner, dia
     result = runner.run(nodes, DataCatalog({"stored": Deadly("stored", diary)}))
 
     assert result["stored"].load() == ["first"]
-    assert diary.whats().count("saved stored") == 1
+    assert diary.kinds().count("saved stored") == 1
 
 
 def test_data_in_memory_is_made_again(runner, diary):
@@ -188,7 +188,7 @@ def test_a_node_that_kills_its_workers_is_named(runner, diary):
     assert str(caught.value).count("tcp://") >= 4
     assert "Restarting worker" in str(caught.value)
     assert len(diary.notes("killed")) == 4
-    assert diary.whats().count("first") == 1
+    assert diary.kinds().count("first") == 1
 
 
 def backend_of_this_task():
@@ -216,9 +216,9 @@ def test_nothing_is_saved_after_a_run_has_failed(runner, diary):
     with pytest.raises(ValueError, match="the river is low"):
         runner.run(nodes, DataCatalog({"stored": DiaryDataset("stored", diary)}))
 
-    notes = diary.whats()
+    notes = diary.kinds()
     time.sleep(0.5)
-    assert diary.whats() == notes == ["slow begins", "slow ends"]
+    assert diary.kinds() == notes == ["slow begins", "slow ends"]
 
 
 # One cluster for several things at once
@@ -324,7 +324,7 @@ def test_a_run_whose_scheduler_dies_ends_with_a_clear_error(short_lived, diary, 
     assert '--from-nodes "slow"' in caplog.text
     killer.join()
     time.sleep(2)
-    assert [what for what in diary.whats() if what.startswith("saved")] == ["saved stored"]
+    assert [kind for kind in diary.kinds() if kind.startswith("saved")] == ["saved stored"]
 
 
 # Workers that Dask has given up, since their restart took longer than it waits

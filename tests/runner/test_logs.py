@@ -119,9 +119,9 @@ def test_a_flushed_line_arrives_before_it_ends(runner, diary, monkeypatch):
     def train(_):
         print("\r10 %", end="", flush=True)
         until = time.time() + 20
-        while not diary.whats() and time.time() < until:
+        while not diary.kinds() and time.time() < until:
             time.sleep(0.01)
-        return diary.whats()
+        return diary.kinds()
 
     monkeypatch.setattr(sys, "stdout", Note())
     result = runner.run(one(train), penstock.DataCatalog({"a": 1}))

@@ -116,14 +116,14 @@ class Unsteady(DiaryDataset):
 
 def test_a_save_is_tried_again_by_itself(new_runner, diary):
     """Three hours of training are not done again for a store that stumbled."""
-    nodes = pipeline([node(lambda: diary.noted("train", 7), None, "model", name="train")])
+    nodes = pipeline([node(lambda: diary.note_and_return("train", 7), None, "model", name="train")])
     catalog = DataCatalog({"model": Unsteady("model", diary)})
 
     result = new_runner(policies={"train": NodePolicy(retries=1)}).run(nodes, catalog)
 
     assert result["model"].load() == 7
-    assert diary.whats().count("train") == 1
-    assert diary.whats().count("save model") == 2
+    assert diary.kinds().count("train") == 1
+    assert diary.kinds().count("save model") == 2
 
 
 def test_hooks_see_each_attempt(new_runner, diary):
@@ -133,7 +133,7 @@ def test_hooks_see_each_attempt(new_runner, diary):
         flaky_pipeline(diary, 1), DataCatalog({"rows": [1]}), manager
     )
 
-    fired = [what for what in diary.whats() if "node" in what]
+    fired = [kind for kind in diary.kinds() if "node" in kind]
     assert fired == ["before_node_run", "on_node_error", "before_node_run", "after_node_run"]
 
 
@@ -279,9 +279,9 @@ def test_a_run_has_policies_of_its_own(diary):
         ({"retires": 1}, "'flaky' has unknown fields: retires; known are retries"),
         ({"retries": -1}, "retries is -1; give 0 or more"),
         ({"wait_seconds": -1.0}, "wait_seconds is -1.0; give 0 or more"),
-        ({"retry_on": "OSErorr"}, "'OSErorr', which is no exception"),
-        ({"retry_on": [int]}, "which is no exception"),
-        ({"retry_on": "json.dumps"}, "which is no exception"),
+        ({"retry_on": "OSErorr"}, "'OSErorr', which is not an exception"),
+        ({"retry_on": [int]}, "which is not an exception"),
+        ({"retry_on": "json.dumps"}, "which is not an exception"),
     ],
 )
 def test_a_policy_that_makes_no_sense_is_refused_when_the_runner_is_made(policy, told):
@@ -353,14 +353,19 @@ def test_a_node_runs_on_its_workers_only(client):
 def test_priority_comes_before_the_order_of_the_graph(uneven, diary):
     nodes = pipeline(
         [
-            node(lambda number=number: diary.noted(str(number), 1), None, f"out{number}", name=f"n{number}")
+            node(
+                lambda number=number: diary.note_and_return(str(number), 1),
+                None,
+                f"out{number}",
+                name=f"n{number}",
+            )
             for number in range(8)
         ]
     )
 
     DaskRunner(uneven, policies={"n7": {"priority": 10}}).run(nodes, DataCatalog())
 
-    assert diary.whats().index("7") <= 1
+    assert diary.kinds().index("7") <= 1
 
 
 def test_a_runner_without_workers_says_once_what_it_ignores(caplog):

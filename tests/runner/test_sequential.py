@@ -42,15 +42,15 @@ def test_a_node_is_saved_before_an_independent_one_starts(diary):
     catalog = DataCatalog({"a": 1, **{name: DiaryDataset(name, diary) for name in ("x", "y")}})
     nodes = pipeline(
         [
-            node(lambda a, name=name: diary.noted(f"call {name}", a), "a", name, name=name)
+            node(lambda a, name=name: diary.note_and_return(f"call {name}", a), "a", name, name=name)
             for name in ("x", "y")
         ]
     )
 
     SequentialRunner().run(nodes, catalog)
 
-    whats = diary.whats()
-    assert sorted([tuple(whats[:3]), tuple(whats[3:])]) == [
+    kinds = diary.kinds()
+    assert sorted([tuple(kinds[:3]), tuple(kinds[3:])]) == [
         ("call x", "save x", "saved x"),
         ("call y", "save y", "saved y"),
     ]

@@ -34,12 +34,12 @@ def test_everything_happens_in_the_written_order(diary):
     datasets = {name: DiaryDataset(name, diary) for name in "abcdx"}
     datasets["a"].save(1)
     datasets["b"].save(2)
-    begin = len(diary.whats())
+    begin = len(diary.kinds())
     both = node(lambda b, a: (a, b), ["b", "a"], ["d", "c"], name="both", confirms=["x", "c"])
 
     Task(both, DataCatalog(datasets)).run()
 
-    assert diary.whats()[begin:] == [
+    assert diary.kinds()[begin:] == [
         *["load b", "load a", "save d", "saved d", "save c", "saved c", "confirm x", "confirm c"]
     ]
 
@@ -49,7 +49,7 @@ def test_hooks_fire_and_are_told_of_the_run(diary):
 
     Task(node(add_one, "a", "b"), DataCatalog({"a": 1, "b": 0}), False, manager, "run-3").run()
 
-    assert diary.whats() == [
+    assert diary.kinds() == [
         "before_dataset_loaded",
         "after_dataset_loaded",
         "before_node_run",
@@ -66,7 +66,7 @@ def test_a_dataset_named_twice_is_loaded_twice(diary):
 
     Task(node(lambda x, y: x + y, ["a", "a"], "b"), DataCatalog({"a": a, "b": 0})).run()
 
-    assert diary.whats().count("load a") == 2
+    assert diary.kinds().count("load a") == 2
 
 
 def test_with_is_async_all_is_loaded_and_saved(diary):
@@ -88,7 +88,7 @@ def test_a_generator_with_is_async_is_refused_before_anything_is_loaded(diary):
     with pytest.raises(InvalidNodeError, match="stream"):
         Task(stream, DataCatalog({"a": DiaryDataset("a", diary)}), is_async=True).run()
 
-    assert diary.whats() == []
+    assert diary.kinds() == []
 
 
 def test_a_generator_is_saved_chunk_by_chunk(diary):
@@ -99,7 +99,7 @@ def test_a_generator_is_saved_chunk_by_chunk(diary):
 
     Task(node(stream, None, "b"), catalog).run()
 
-    assert diary.whats() == ["save b", "saved b"] * 2
+    assert diary.kinds() == ["save b", "saved b"] * 2
 
 
 def test_errors_pass_as_they_are():

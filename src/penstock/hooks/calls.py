@@ -1,4 +1,4 @@
-"""`Hooks`: the hooks that a run calls, and what of a hook manager is sent to workers."""
+"""`Hooks`: the hooks that a run calls, and the plugins that are sent to workers."""
 
 from __future__ import annotations
 

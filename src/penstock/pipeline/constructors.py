@@ -25,7 +25,7 @@ def node(  # noqa: PLR0913 - the contract's arguments
     namespace: str | None = None,
     preview_fn: Callable[..., Any] | None = None,
 ) -> Node:
-    """A node: one function with the names of the datasets that it takes and gives.
+    """A node: one function with the names of its input and output datasets.
 
     Inputs and outputs have four forms:
 

@@ -1,4 +1,4 @@
-"""The class `Node`: one function with the names of the datasets that it takes and gives."""
+"""The class `Node`: one function with the names of its input and output datasets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Node:
-    """One function with the names of the datasets that it takes and gives; `penstock.pipeline.node` makes one.
+    """One function with the names of its input and output datasets; `penstock.pipeline.node` makes one.
 
     Nodes are equal, ordered and hashed by name, inputs and outputs. The function and the tags do not count.
 

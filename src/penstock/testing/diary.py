@@ -28,27 +28,27 @@ class Diary:
     def __init__(self, path: Path | str) -> None:
         self.path = str(path)
 
-    def note(self, what: str, **details: Any) -> None:
+    def note(self, kind: str, **details: Any) -> None:
         """Append one note. The line is short enough to be written as a whole while other processes write."""
-        line = json.dumps({"what": what, "at": time.time(), "process": os.getpid(), **details})
+        line = json.dumps({"kind": kind, "at": time.time(), "process": os.getpid(), **details})
         with Path(self.path).open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")
 
-    def noted(self, what: str, value: Data) -> Data:
+    def note_and_return(self, kind: str, value: Data) -> Data:
         """Append a note and return the value, for use in lambdas."""
-        self.note(what)
+        self.note(kind)
         return value
 
-    def notes(self, *whats: str) -> list[dict[str, Any]]:
+    def notes(self, *kinds: str) -> list[dict[str, Any]]:
         """The notes of these kinds, or all notes, in the order of writing."""
         path = Path(self.path)
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         notes = [json.loads(line) for line in lines]
-        return [note for note in notes if not whats or note["what"] in whats]
+        return [note for note in notes if not kinds or note["kind"] in kinds]
 
-    def whats(self) -> list[str]:
+    def kinds(self) -> list[str]:
         """The kinds of all notes in the order of writing."""
-        return [note["what"] for note in self.notes()]
+        return [note["kind"] for note in self.notes()]
 
 
 class Recorder:

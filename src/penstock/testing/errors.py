@@ -166,9 +166,9 @@ class ErrorPromises(RunnerPromises):
         with pytest.raises(ValueError, match="too many turbines"):
             runner.run(nodes, catalog)
 
-        at_once = diary.whats()
+        at_once = diary.kinds()
         time.sleep(0.7)
-        assert diary.whats() == at_once
+        assert diary.kinds() == at_once
         assert at_once.count("slow begins") == at_once.count("slow ends")
         assert at_once.count("save stored") == at_once.count("saved stored")
         assert "after bad" not in at_once
@@ -187,7 +187,7 @@ class ErrorPromises(RunnerPromises):
     def test_all_missing_inputs_are_named_before_any_node_runs(self, runner: Any, diary: Diary) -> None:
         nodes = pipeline(
             [
-                node(lambda: diary.noted("ran", 1), None, "one", name="first"),
+                node(lambda: diary.note_and_return("ran", 1), None, "one", name="first"),
                 node(lambda x, y: x, ["companies", "params:rate"], "z", name="join"),
             ]
         )
@@ -198,7 +198,7 @@ class ErrorPromises(RunnerPromises):
 
         assert isinstance(caught.value, ValueError)
         assert "company" in str(caught.value)
-        assert diary.whats() == []
+        assert diary.kinds() == []
 
     def test_datasets_that_cannot_be_confirmed_are_named_before_any_node_runs(
         self, runner: Any, diary: Diary
@@ -206,7 +206,7 @@ class ErrorPromises(RunnerPromises):
         """Otherwise a long node would run and save before the error."""
 
         def make() -> int:
-            return int(diary.noted("ran", 1))
+            return int(diary.note_and_return("ran", 1))
 
         nodes = pipeline([node(make, None, "a", name="make", confirms=["unknown", "a"])])
 
@@ -215,7 +215,7 @@ class ErrorPromises(RunnerPromises):
         ):
             runner.run(nodes, DataCatalog())
 
-        assert diary.whats() == []
+        assert diary.kinds() == []
 
     def test_a_dataset_to_confirm_that_the_catalog_lacks_is_an_error(self, runner: Any) -> None:
         nodes = pipeline([node(lambda: 1, None, "a", name="make", confirms="unknown")])
@@ -231,7 +231,7 @@ class ErrorPromises(RunnerPromises):
 
         runner.run(nodes, catalog)
 
-        assert diary.whats() == ["save out", "saved out", "confirm batch", "confirm out"]
+        assert diary.kinds() == ["save out", "saved out", "confirm batch", "confirm out"]
 
     def test_generator_functions_are_refused_with_is_async(self, runner: Any, diary: Diary) -> None:
         if not self.is_async:
@@ -242,7 +242,7 @@ class ErrorPromises(RunnerPromises):
         with pytest.raises(ValueError, match="stream"):
             runner.run(nodes, DataCatalog({"a": a}))
 
-        assert diary.whats() == []
+        assert diary.kinds() == []
 
     def test_all_objects_that_cannot_be_sent_are_named_with_the_reason(
         self, runner: Any, diary: Diary
@@ -266,7 +266,7 @@ class ErrorPromises(RunnerPromises):
         nodes = pipeline(
             [
                 node(lambda a: lock.locked(), "a", "x", name="takes_lock"),
-                node(lambda a: diary.noted("ran", 1), "a", "alone", name="good"),
+                node(lambda a: diary.note_and_return("ran", 1), "a", "alone", name="good"),
             ]
         )
         catalog = DataCatalog({"a": 1, "x": unpicklable, "alone": Alone("alone", diary)})
@@ -280,7 +280,7 @@ class ErrorPromises(RunnerPromises):
         for part in ("takes_lock", "'lock'", "connection", "padlock", "alone", "_SINGLE_PROCESS"):
             assert part in text
         assert "good" not in text
-        assert diary.whats() == []
+        assert diary.kinds() == []
 
     def test_a_result_that_cannot_be_sent_is_an_error_that_names_it(self, runner: Any) -> None:
         """The problem shows only after the node has run, so the error has to name the node."""

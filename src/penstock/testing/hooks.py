@@ -43,7 +43,7 @@ class HookPromises(RunnerPromises):
         runner.run(pipeline([node(add_one, "a", "b", name="add")]), catalog, manager)
 
         fired = diary.notes(*HOOKS, "on_node_error")
-        assert [note["what"] for note in fired] == list(HOOKS)
+        assert [note["kind"] for note in fired] == list(HOOKS)
         assert {note["node"] for note in fired} == {"add"}
         assert [note["dataset"] for note in fired if "dataset" in note] == ["a", "a", "b", "b"]
         assert [note["data"] for note in fired if "data" in note] == ["1", "2", "2"]
@@ -55,9 +55,9 @@ class HookPromises(RunnerPromises):
 
         runner.run(pipeline([node(add_one, "a", "b")]), catalog, create_hook_manager([Recorder(diary)]))
 
-        whats = diary.whats()[2:]
-        assert whats[:3] == ["before_dataset_loaded", "load a", "after_dataset_loaded"]
-        assert whats[-4:] == ["before_dataset_saved", "save b", "saved b", "after_dataset_saved"]
+        kinds = diary.kinds()[2:]
+        assert kinds[:3] == ["before_dataset_loaded", "load a", "after_dataset_loaded"]
+        assert kinds[-4:] == ["before_dataset_saved", "save b", "saved b", "after_dataset_saved"]
 
     def test_all_loads_come_before_the_node_and_all_saves_after_it(self, runner: Any, diary: Diary) -> None:
         """The datasets of one node can be loaded in any order, but all of them before the node runs."""
@@ -68,10 +68,10 @@ class HookPromises(RunnerPromises):
 
         runner.run(nodes, DataCatalog(datasets), create_hook_manager([Recorder(diary)]))
 
-        whats = [note["what"] for note in diary.notes(*HOOKS)]
-        assert whats[4:6] == ["before_node_run", "after_node_run"]
-        assert sorted(whats[:4]) == sorted([*HOOKS[:2]] * 2)
-        assert sorted(whats[6:]) == sorted([*HOOKS[4:]] * 2)
+        kinds = [note["kind"] for note in diary.notes(*HOOKS)]
+        assert kinds[4:6] == ["before_node_run", "after_node_run"]
+        assert sorted(kinds[:4]) == sorted([*HOOKS[:2]] * 2)
+        assert sorted(kinds[6:]) == sorted([*HOOKS[4:]] * 2)
 
     def test_hooks_fire_once_for_each_mention_of_an_input(self, runner: Any, diary: Diary) -> None:
         a = DiaryDataset("a", diary)
@@ -121,7 +121,7 @@ class HookPromises(RunnerPromises):
 
         runner.run(nodes, DataCatalog({"a": a, "b": 2}), create_hook_manager([Look()]))
 
-        assert "found 1 and 2" in diary.whats()
+        assert "found 1 and 2" in diary.kinds()
 
     def test_plugins_are_called_last_registered_first(self, runner: Any, diary: Diary) -> None:
         """This is pluggy's order, also on a worker, which has its own manager."""
@@ -249,7 +249,7 @@ class HookPromises(RunnerPromises):
         runner.run(pipeline([node(stream, None, "x", name="stream")]), catalog, manager)
 
         chunk = ["before_dataset_saved", "save x", "saved x", "after_dataset_saved"]
-        assert diary.whats() == ["before_node_run", "after_node_run", *chunk, *chunk]
+        assert diary.kinds() == ["before_node_run", "after_node_run", *chunk, *chunk]
         assert [note["data"] for note in diary.notes("before_dataset_saved")] == ["1", "2"]
 
     def test_an_error_in_a_later_chunk_does_not_fire_the_error_hook(self, runner: Any, diary: Diary) -> None:

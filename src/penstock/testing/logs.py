@@ -114,9 +114,9 @@ class LogPromises(RunnerPromises):
         def train(_: int) -> bool:
             logging.getLogger("turbines").warning("started")
             until = time.time() + 20
-            while not diary.whats() and time.time() < until:
+            while not diary.kinds() and time.time() < until:
                 time.sleep(0.01)
-            return bool(diary.whats())
+            return bool(diary.kinds())
 
         class Note(logging.Handler):
             def emit(self, record: logging.LogRecord) -> None:

@@ -77,9 +77,9 @@ class ResultPromises(RunnerPromises):
 
         def wait(_: int) -> int:
             until = time.time() + 20
-            while not any("first" in what for what in diary.whats()) and time.time() < until:
+            while not any("first" in kind for kind in diary.kinds()) and time.time() < until:
                 time.sleep(0.01)
-            return len(diary.whats())
+            return len(diary.kinds())
 
         nodes = pipeline([node(add_one, "a", "b", name="first"), node(wait, "b", "c", name="second")])
         log, handler = logging.getLogger(type(runner).__module__), Note()
@@ -134,9 +134,9 @@ class ResultPromises(RunnerPromises):
 
         runner.run(nodes, catalog)
 
-        released = [what for what in diary.whats() if what.startswith("release")]
+        released = [kind for kind in diary.kinds() if kind.startswith("release")]
         assert sorted(released) == ["release b", "release c"]
-        assert diary.whats().index("release b") > diary.whats().index("load c")
+        assert diary.kinds().index("release b") > diary.kinds().index("load c")
 
     def test_each_format_of_a_transcoded_dataset_is_released(self, runner: Any, diary: Diary) -> None:
         x_a, x_b = DiaryDataset("x@a", diary), DiaryDataset("x@b", diary)
@@ -145,9 +145,9 @@ class ResultPromises(RunnerPromises):
 
         runner.run(nodes, DataCatalog({"x@a": x_a, "x@b": x_b}))
 
-        released = [what for what in diary.whats() if what.startswith("release")]
+        released = [kind for kind in diary.kinds() if kind.startswith("release")]
         assert sorted(released) == ["release x@a", "release x@b"]
-        assert diary.whats().index("release x@b") > diary.whats().index("load x@b")
+        assert diary.kinds().index("release x@b") > diary.kinds().index("load x@b")
 
     def test_a_failed_node_releases_nothing(self, runner: Any, diary: Diary) -> None:
         catalog = DataCatalog({name: DiaryDataset(name, diary) for name in "ab"})
@@ -157,7 +157,7 @@ class ResultPromises(RunnerPromises):
         with pytest.raises(ValueError, match="turbines"):
             runner.run(nodes, catalog)
 
-        assert not [what for what in diary.whats() if what.startswith("release")]
+        assert not [kind for kind in diary.kinds() if kind.startswith("release")]
 
     def test_an_error_in_a_release_reaches_the_caller(self, runner: Any, diary: Diary) -> None:
         class Stuck(DiaryDataset):
@@ -177,16 +177,16 @@ class ResultPromises(RunnerPromises):
         catalog = DataCatalog({"a": 1, "b": DiaryDataset("b", diary), "d": DiaryDataset("d", diary)})
         nodes = pipeline(
             [
-                node(lambda a: diary.noted("n1", a), "a", "b", name="n1"),
-                node(lambda b: diary.noted("n2", b), "b", "c", name="n2"),
-                node(lambda c: diary.noted("n3", c), "c", "d", name="n3"),
+                node(lambda a: diary.note_and_return("n1", a), "a", "b", name="n1"),
+                node(lambda b: diary.note_and_return("n2", b), "b", "c", name="n2"),
+                node(lambda c: diary.note_and_return("n3", c), "c", "d", name="n3"),
             ]
         )
         catalog.save("b", 10)
 
         result = runner.run(nodes, catalog, None, None, True)  # noqa: FBT003 - the contract: usable positionally
 
-        assert [what for what in diary.whats() if what.startswith("n")] == ["n2", "n3"]
+        assert [kind for kind in diary.kinds() if kind.startswith("n")] == ["n2", "n3"]
         assert result["d"].load() == 10
         assert runner.run(nodes, catalog, only_missing_outputs=True) == {}
 
@@ -216,9 +216,9 @@ class ResultPromises(RunnerPromises):
             """Wait until the other node has started, which never happens if it has to wait for the end of this one."""
             diary.note(me)
             until = time.time() + 20
-            while other not in diary.whats() and time.time() < until:
+            while other not in diary.kinds() and time.time() < until:
                 time.sleep(0.01)
-            return other in diary.whats()
+            return other in diary.kinds()
 
         nodes = pipeline(
             [
@@ -267,7 +267,7 @@ class ResultPromises(RunnerPromises):
 
         assert "first" in text
         assert "second" in text
-        assert diary.whats() == []
+        assert diary.kinds() == []
         assert "c" not in catalog
 
     def test_its_repr_names_its_class(self, runner: Any) -> None:

@@ -78,13 +78,13 @@ class StorePromises(RunnerPromises):
         nodes = pipeline(
             [
                 node(lambda: (1, 2), None, ["kept", "stored"], name="parent"),
-                node(lambda kept: diary.noted("child", kept), "kept", "end", name="child"),
+                node(lambda kept: diary.note_and_return("child", kept), "kept", "end", name="child"),
             ]
         )
 
         runner.run(nodes, catalog)
 
-        assert diary.whats() == ["save stored", "saved stored", "child"]
+        assert diary.kinds() == ["save stored", "saved stored", "child"]
 
     def test_a_node_starts_after_the_producer_of_another_format_of_its_input(
         self, runner: Any, diary: Diary
@@ -117,7 +117,7 @@ class StorePromises(RunnerPromises):
         result = runner.run(nodes, catalog)
 
         assert [dataset.load() for dataset in result.values()] == [[1]] * 4
-        assert diary.whats().count("load source") == 1
+        assert diary.kinds().count("load source") == 1
 
     def test_a_cached_output_of_a_second_run_is_the_new_one(self, runner: Any, diary: Diary) -> None:
         """The driver's cache of the first run must not hide data that a worker has saved since then."""
@@ -154,7 +154,7 @@ class StorePromises(RunnerPromises):
         runner.run(pipeline([node(stream, None, ["x", "y"], name="stream")]), catalog)
 
         chunk = ["save x", "saved x", "save y", "saved y"]
-        assert diary.whats() == ["yield 0", *chunk, "yield 1", *chunk]
+        assert diary.kinds() == ["yield 0", *chunk, "yield 1", *chunk]
 
     def test_memory_keeps_the_last_chunk_of_a_generator(self, runner: Any) -> None:
         self.skip_if_async()
@@ -194,4 +194,4 @@ class StorePromises(RunnerPromises):
         runner.run(pipeline([node(lambda: [1, 2, 3], None, "x", name="make")]), catalog)
 
         assert catalog.load("x") == [1, 2, 3]
-        assert diary.whats().count("save x") == 1
+        assert diary.kinds().count("save x") == 1

@@ -92,7 +92,7 @@ class ValuePromises(RunnerPromises):
         result = runner.run(nodes, DataCatalog())
 
         assert result == {}
-        assert diary.whats() == ["got 5"]
+        assert diary.kinds() == ["got 5"]
 
     def test_an_empty_pipeline_gives_an_empty_result(self, runner: Any) -> None:
         assert runner.run(pipeline([]), DataCatalog()) == {}

@@ -112,15 +112,15 @@ def test_a_run_survives_the_death_of_workers(mortal, diary, save_times, seed):
     }
     saves = defaultdict(list)
     for note in diary.notes(*(f"saved {name}" for name in catalog)):
-        saves[note["what"]].append(note)
+        saves[note["kind"]].append(note)
     assert len(saves) == len(catalog)
     # In doubt is a save of a worker that was killed before the scheduler learned of the save.
     in_doubt = {
-        note["what"]
+        note["kind"]
         for notes in saves.values()
         for note in notes[:-1]
         if killer.killed.get(note["process"], 0.0)
-        < save_times.get(note["what"].replace("saved ", "save:"), time.time())
+        < save_times.get(note["kind"].replace("saved ", "save:"), time.time())
         and note["process"] in killer.killed
     }
     assert {what for what, notes in saves.items() if len(notes) > 1} <= in_doubt

@@ -66,7 +66,7 @@ def test_running_nodes_are_waited_for_after_an_error(diary):
     with pytest.raises(ValueError, match="bad"):
         ThreadRunner(max_workers=2).run(nodes, DataCatalog())
 
-    assert diary.whats() == ["ended"]
+    assert diary.kinds() == ["ended"]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("penstock_")]
 
 
