@@ -110,3 +110,9 @@ def _pattern(line: str) -> str:
     for found, replacement in changing.items():
         pattern = re.sub(found, replacement, pattern)
     return pattern + r"\n"
+
+
+def messages() -> str:
+    """All the source of the library; strings that are written in several lines are one."""
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    return re.sub(r'"\s*\n\s*f?"', "", source)
