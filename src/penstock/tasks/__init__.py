@@ -1,5 +1,1 @@
 """What one Dask task does, on any scheduler: load, call, save. Which tasks a pipeline needs is decided in `graph`."""
-
-from __future__ import annotations
-
-__all__: list[str] = []

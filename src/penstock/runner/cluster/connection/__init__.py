@@ -1,5 +1,1 @@
 """Reads the user's settings, and connects to a cluster or starts one. What runs on the cluster is in the folders next to this one."""
-
-from __future__ import annotations
-
-__all__: list[str] = []

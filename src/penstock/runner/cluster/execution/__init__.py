@@ -1,5 +1,1 @@
 """Runs a plan on a cluster whose workers may die. Connecting and waiting for workers are in the folders next to this one."""
-
-from __future__ import annotations
-
-__all__: list[str] = []
