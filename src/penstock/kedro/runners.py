@@ -13,8 +13,6 @@ from penstock import errors, runner
 from penstock.kedro.project import current_project, use_kedro_log_level
 
 if TYPE_CHECKING:
-    from penstock._typing import CatalogLike, PipelineLike
-    from penstock.graph.policies import Policies
     from penstock.runs.result import RunResult
 
 # A session checks `isinstance(runner, kedro.runner.AbstractRunner)`, and uses nothing else of that class.
@@ -29,16 +27,7 @@ _KEDROS = {
 class InSession(runner.AbstractRunner):
     """Base of the runners for Kedro projects: logs like Kedro, and raises Kedro's own errors of datasets."""
 
-    def run(
-        self,
-        pipeline: PipelineLike,
-        catalog: CatalogLike,
-        hook_manager: Any = None,
-        run_id: str | None = None,
-        only_missing_outputs: bool = False,  # noqa: FBT001, FBT002 - Kedro's signature
-        *,
-        policies: Policies | None = None,
-    ) -> RunResult:
+    def run(self, *arguments: Any, **options: Any) -> RunResult:
         """Run the pipeline, as `penstock.runner.AbstractRunner.run` does.
 
         Raises:
@@ -47,9 +36,7 @@ class InSession(runner.AbstractRunner):
         """
         use_kedro_log_level()
         with _errors_of_kedro():
-            return super().run(
-                pipeline, catalog, hook_manager, run_id, only_missing_outputs, policies=policies
-            )
+            return super().run(*arguments, **options)
 
 
 class SequentialRunner(InSession, runner.SequentialRunner):

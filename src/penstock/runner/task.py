@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data, NodeLike
 
 
+@dataclass(eq=False, repr=False)
 class Task:
     """Runs one node in this process: loads its inputs, calls it, saves its outputs, confirms; in this order. Can be called.
 
@@ -48,21 +50,12 @@ class Task:
         8
     """
 
-    def __init__(
-        self,
-        node: NodeLike,
-        catalog: CatalogLike,
-        is_async: bool = False,  # noqa: FBT001, FBT002 - Kedro's signature
-        hook_manager: Any = None,
-        run_id: str | None = None,
-        parallel: bool = False,  # noqa: FBT001, FBT002 - Kedro's signature
-    ) -> None:
-        self.node = node
-        self.catalog = catalog
-        self.is_async = is_async
-        self.hook_manager = hook_manager
-        self.run_id = run_id
-        self.parallel = parallel
+    node: NodeLike
+    catalog: CatalogLike
+    is_async: bool = False
+    hook_manager: Any = None
+    run_id: str | None = None
+    parallel: bool = False
 
     def __call__(self) -> NodeLike:
         """The same as `execute`."""

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from penstock._threads import background_thread
 
@@ -27,16 +27,6 @@ DRAW_SECONDS = 0.1
 WIDTH = 20
 NODES_SHOWN = 3
 """How many of the nodes that can run now are named."""
-
-
-class Screen(Protocol):
-    """Where a bar is shown."""
-
-    def draw(self, done: int, total: int, text: str) -> None:
-        """Replace what is shown."""
-
-    def close(self) -> None:
-        """Leave the last drawing, and go to the next line."""
 
 
 @contextlib.contextmanager
@@ -72,7 +62,7 @@ class Bar:
         screen: Draws the bar.
     """
 
-    def __init__(self, pipeline: PipelineLike, screen: Screen) -> None:
+    def __init__(self, pipeline: PipelineLike, screen: Notebook | Terminal) -> None:
         needed = {
             node.name: {each.name for each in pipeline.node_dependencies[node]} for node in pipeline.nodes
         }
@@ -116,7 +106,7 @@ class Bar:
         self._screen.draw(self._done, self._total, text)
 
 
-def _screen() -> Screen | None:
+def _screen() -> Notebook | Terminal | None:
     """The notebook cell, or the terminal; None without either."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if getattr(shell, "kernel", None) is not None:
