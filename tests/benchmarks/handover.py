@@ -17,9 +17,9 @@ from tests.benchmarks.work import HAS_KEDRO, bare, catalog, kedros, ours, run_ke
 
 def handover(effort: Effort) -> list[Result]:
     megabytes, steps = effort.size(512, quick=1), pair()
-    runner, pipe = ParallelRunner(WORKERS), ours(steps)
+    pipe = ours(steps)
 
-    with loky_pool() as pool:
+    with loky_pool() as pool, ParallelRunner(WORKERS) as runner:
 
         def our_seconds(size: float = megabytes) -> float:
             value: float = runner.run(pipe, catalog({"megabytes": size}))["seconds"].load()
