@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from penstock.errors import NodeError, RunnerError
+from penstock.graph.taskspec import new_task
 from penstock.io import DataCatalog
 from penstock.pipeline import node, pipeline
 from penstock.runner import ParallelRunner, lifetime
@@ -81,7 +82,7 @@ def test_get_in_a_block_uses_its_processes():
     with ParallelRunner(1) as runner:
         pid = worker_of(runner)
 
-        assert list(runner.get({"pid": (os.getpid,)}, ["pid"])) == [pid]
+        assert list(runner.get({"pid": new_task("pid", os.getpid)}, ["pid"])) == [pid]
 
 
 @pytest.mark.parametrize("error", [LookupError, KeyboardInterrupt])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from distributed import Client, LocalCluster
@@ -13,10 +15,11 @@ from penstock._threads import raising_on_ctrl_c
 from penstock.runner.abstract import AbstractRunner
 from penstock.runner.cluster.backend import ClusterBackend, listening_to_workers
 from penstock.runner.cluster.checks import check_compatibility
-from penstock.runner.cluster.connection.client import connect
+from penstock.runner.cluster.connection.client import connect, names_scheduler
 from penstock.runner.cluster.connection.settings import (
     check_client,
     check_client_type,
+    check_kept_cluster,
     client_arguments,
     worker_timeout,
 )
@@ -25,6 +28,7 @@ from penstock.runner.cluster.execution.submit import compute, placing_nodes
 from penstock.runner.cluster.session import ClusterSession
 from penstock.runner.cluster.workers.supervisor import Supervisor
 from penstock.runner.cluster.workers.waiting import wait_for_resources, wait_for_worker, watching_workers
+from penstock.runner.lifetime import log_what_opening_saves
 from penstock.runs.result import Fetched
 
 if TYPE_CHECKING:
@@ -43,7 +47,8 @@ class DaskRunner(AbstractRunner):
     """Runs nodes on the workers of a Dask cluster.
 
     Without `client` and `client_kwargs` the runner starts the cluster that the section `penstock` of Dask's configuration describes,
-    or else a local cluster. It closes a cluster that it starts after the run, and leaves open what it is given.
+    or else a local cluster. A run starts it and closes it; an open runner keeps it for all runs inside its block, so that the jobs of a
+    queue are submitted once. The runner leaves open what it is given.
 
     Args:
         client: An open `distributed.Client`, a cluster object, or the address of a scheduler. The outputs in memory stay on the
@@ -105,7 +110,7 @@ class DaskRunner(AbstractRunner):
             Exception: What a task raised.
         """
         with raising_on_ctrl_c(), contextlib.ExitStack() as stack:
-            session = self._connected(stack)
+            session = self._session(stack)
             with watching_workers(session, self._timeout_seconds(), keys):
                 values: Sequence[Data] = session.client.gather(compute(session, graph, keys))
                 return values
@@ -137,7 +142,7 @@ class DaskRunner(AbstractRunner):
             Exception: What a task raised.
         """
         with raising_on_ctrl_c(), contextlib.ExitStack() as stack:
-            session = self._connected(stack)
+            session = self._session(stack)
             self._check(session, plan)
             with (
                 watching_workers(session, self._timeout_seconds(), plan.keys),
@@ -150,8 +155,22 @@ class DaskRunner(AbstractRunner):
                 return [Fetched(value) for value in session.client.gather(outputs)]
             return remote_values(stack.pop_all(), outputs) if outputs else []
 
+    def _session(self, stack: contextlib.ExitStack) -> ClusterSession:
+        """The cluster for one run."""
+        began = time.perf_counter()
+        session = self._connected(stack)
+        if session.ends_with_run:
+            seconds = time.perf_counter() - began
+            log_what_opening_saves(self._log, type(self).__name__, "a cluster", seconds)
+        return session
+
     def _connected(self, stack: contextlib.ExitStack) -> ClusterSession:
-        """A session on a cluster that has a worker. The stack closes what is opened here."""
+        """A session on a cluster that has a worker. The stack closes what is opened here; an open runner's cluster stays open."""
+        kept: ClusterSession | None = self._kept()
+        if kept is not None:
+            check_kept_cluster(kept.client)
+            wait_for_worker(kept, self._timeout_seconds())
+            return kept
         seconds = self._timeout_seconds()
         if isinstance(self._client, Client):
             check_client(self._client)
@@ -159,9 +178,17 @@ class DaskRunner(AbstractRunner):
         else:
             arguments = {"address": self._client} if self._client is not None else self._client_kwargs
             client, owns_cluster = connect(arguments, stack, seconds)
-        session = ClusterSession(client, owns_cluster, Supervisor(client, owns_cluster=owns_cluster))
+        supervisor = Supervisor(client, owns_cluster=owns_cluster)
+        session = ClusterSession(client, owns_cluster, supervisor, ends_with_run=owns_cluster)
         wait_for_worker(session, seconds)
         return session
+
+    def _start_kept(self, stack: contextlib.ExitStack) -> ClusterSession | None:
+        """The cluster, if the runner starts one."""
+        if self._client is not None or names_scheduler(self._client_kwargs):
+            return None
+        with raising_on_ctrl_c():
+            return replace(self._connected(stack), ends_with_run=False)
 
     def _check(self, session: ClusterSession, plan: Plan) -> None:
         """Refuse, before the first task, a cluster that cannot run the plan."""

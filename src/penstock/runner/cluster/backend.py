@@ -185,12 +185,12 @@ def sending_logs(session: ClusterSession, topic: str) -> Iterator[None]:
     """
     plugin = _LogPlugin(topic, Levels.here(), _this_process())
     client = session.client
-    cleanup = None if session.owns_cluster else dumps(_CleanupPlugin(topic, client.id))
+    cleanup = None if session.ends_with_run else dumps(_CleanupPlugin(topic, client.id))
     try:
         client.run_on_scheduler(_add, name=topic, plugin=dumps(plugin), cleanup=cleanup)
         yield
     finally:
-        if not session.owns_cluster:
+        if not session.ends_with_run:
             clean_up_scheduler(client, _remove, name=topic)
 
 

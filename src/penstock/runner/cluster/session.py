@@ -30,14 +30,15 @@ class ClusterSession:
 
     Attributes:
         client: Connected to the cluster.
-        owns_cluster: The runner started the cluster and closes it, so a run need not leave it as it was. A cluster that the
-            runner does not own is used by others.
+        owns_cluster: The runner started the cluster and closes it. A cluster that the runner does not own is used by others.
         supervisor: Counts the workers, and replaces those that end if the runner owns the cluster.
+        ends_with_run: The runner closes the cluster as soon as the run ends, so the run need not leave it as it was.
     """
 
     client: Client
     owns_cluster: bool
     supervisor: Supervisor
+    ends_with_run: bool
 
 
 # In the driver

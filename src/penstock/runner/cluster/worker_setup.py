@@ -37,7 +37,7 @@ def setting_up_workers(
             session.client.register_plugin(_Setup(on_workers), name=name)
         yield
     finally:
-        if not session.owns_cluster:
+        if not session.ends_with_run:
             clean_up_scheduler(session.client, remove_worker_plugin, name=name)
 
 

@@ -60,7 +60,7 @@ def connect(
         ClusterError: No scheduler answers, or the cluster does not start.
         RunnerError: An unexpected argument, or a configuration that makes no sense.
     """
-    if _names_scheduler(arguments):
+    if names_scheduler(arguments):
         return stack.enter_context(_connect_to_scheduler(arguments, timeout_seconds)), False
     client = _start_in_thread(arguments, stack)
     cluster = client.cluster
@@ -74,7 +74,8 @@ def connect(
     return client, True
 
 
-def _names_scheduler(arguments: Mapping[str, Any]) -> bool:
+def names_scheduler(arguments: Mapping[str, Any]) -> bool:
+    """Whether the arguments, or Dask's configuration, name a scheduler that is running; otherwise the runner starts a cluster."""
     configured = dask.config.get("scheduler-address", None) or dask.config.get("scheduler_address", None)
     return bool(arguments.get("address") or arguments.get("scheduler_file") or configured)
 

@@ -87,6 +87,21 @@ def check_client(client: Client) -> None:
         )
 
 
+def check_kept_cluster(client: Client) -> None:
+    """Check that a run can use the cluster that an open runner keeps.
+
+    Args:
+        client: Connected to the cluster.
+
+    Raises:
+        ClusterError: The scheduler has ended.
+    """
+    if client.status != "running":
+        raise ClusterError(
+            "The cluster that this runner keeps has ended. Close the runner, and open it again to start another"
+        )
+
+
 # Dask's configuration
 
 

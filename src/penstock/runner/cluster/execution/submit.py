@@ -100,7 +100,7 @@ class _ByKey:
 def compute(session: ClusterSession, graph: Mapping[str, Any], keys: Sequence[str]) -> list[Future]:
     """Run a graph, and return the futures of the keys, all of them finished.
 
-    If this raises, no task of the graph runs any more; if the runner owns the cluster, the runner closes it next, which ends them.
+    If this raises, no task of the graph runs any more; if the cluster ends with the run, the runner closes it next, which ends them.
 
     Args:
         session: The cluster.
@@ -120,7 +120,7 @@ def compute(session: ClusterSession, graph: Mapping[str, Any], keys: Sequence[st
                 futures = client.get(small_graph, list(keys), sync=False)
                 _wait(client, futures, graph)
         except BaseException:
-            if not session.owns_cluster:
+            if not session.ends_with_run:
                 # If Ctrl-C came while the graph was sent, the scheduler may have it although there are no futures here.
                 tasks = frozenset(key for key, task in graph.items() if not is_data(task))
                 _stop(client, futures or [Future(key, client) for key in keys], tasks)
