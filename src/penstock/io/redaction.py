@@ -139,3 +139,9 @@ def _hide_in_one(error: BaseException, hide: Callable[[str], str]) -> None:
             value = getattr(error, name)
             if isinstance(value, str):
                 setattr(error, name, hide(value))
+
+
+def argument_text(value: Any) -> str:
+    """A plain value as it is, for a `repr`; only the type of everything else, which may hold a credential."""
+    is_plain_value = isinstance(value, str | int | float | None)
+    return without_url_secrets(repr(value)) if is_plain_value else f"<{type(value).__name__}>"

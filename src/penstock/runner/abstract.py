@@ -18,7 +18,7 @@ from penstock.graph.keys import new_run_id
 from penstock.graph.policies import checked_policies, policies_by_node, with_policies
 from penstock.hooks import Hooks
 from penstock.io.memory import Deferred, MemoryDataset
-from penstock.io.redaction import without_secret_options, without_url_secrets
+from penstock.io.redaction import argument_text, without_secret_options
 from penstock.logs.current_node import current_node_restored, naming_nodes
 from penstock.runner.lifetime import Openable
 from penstock.runner.missing import missing_outputs, only_missing, resume_nodes
@@ -85,7 +85,7 @@ class AbstractRunner(Openable, ABC):
 
     def __repr__(self) -> str:
         shown = without_secret_options(self._arguments())
-        arguments = ", ".join(f"{name}={_argument_text(value)}" for name, value in shown.items())
+        arguments = ", ".join(f"{name}={argument_text(value)}" for name, value in shown.items())
         text = f"{type(self).__module__}.{type(self).__qualname__}({arguments})"
         state = "" if self._lifetime is None else self._lifetime.text
         return f"<{text}, {state}>" if state else text
@@ -266,8 +266,7 @@ class AbstractRunner(Openable, ABC):
         policies: Mapping[str, NodePolicy],
     ) -> RunResult:
         started = time.perf_counter()
-        if self._lifetime is not None:
-            self._lifetime.kept(type(self).__name__)
+        self._kept()
         self._register(pipeline, catalog)
         run_id = run_id or new_run_id()
         hooks = Hooks(hook_manager)
@@ -385,14 +384,16 @@ class AbstractRunner(Openable, ABC):
                 ", ".join(f'"{name}"' for name in names),
             )
 
+    def _kept(self) -> Any:
+        """What the runner keeps; None if it is not open, or keeps nothing.
+
+        Raises:
+            RunnerError: The runner is closed, or was opened by the process that this one was forked from.
+        """
+        return None if self._lifetime is None else self._lifetime.kept(type(self).__name__)
+
     # repr
 
     def _arguments(self) -> dict[str, Any]:
         given = {"is_async": self.is_async, "policies": self.policies, "progress": self.progress}
         return {name: value for name, value in given.items() if value}
-
-
-def _argument_text(value: Any) -> str:
-    """Plain values as they are; only the type of everything else, which may hold a credential."""
-    is_plain_value = isinstance(value, str | int | float | None)
-    return without_url_secrets(repr(value)) if is_plain_value else f"<{type(value).__name__}>"

@@ -182,14 +182,6 @@ class Openable:
         """What an open runner keeps; None for nothing. What is pushed on the stack ends it. A subclass overrides it."""
         return None
 
-    def _kept(self) -> Any:
-        """What the runner keeps; None if it is not open, or keeps nothing.
-
-        Raises:
-            RunnerError: The runner is closed, or was opened by the process that this one was forked from.
-        """
-        return None if self._lifetime is None else self._lifetime.kept(type(self).__name__)
-
 
 _starts: Counter[str] = Counter()
 
