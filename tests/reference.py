@@ -25,8 +25,10 @@ NO_PAGES = r"!penstock\.\w+\."
 def build(folder: Path) -> Path:
     """Write the pages into the folder, and return the first one."""
     warnings.filterwarnings("error", module="pdoc")
-    for name in (*PACKAGES, "penstock.runner"):
-        _import_lazy_names(importlib.import_module(name))
+    modules = [importlib.import_module(name) for name in (*PACKAGES, "penstock.runner")]
+    for module in modules:
+        _import_lazy_names(module)
+    _show_methods_of_inner_classes([each for module in modules for each in vars(module).values()])
     pdoc.render.configure(docformat="google", footer_text=f"Penstock {penstock.__version__}")
     pdoc.pdoc(*PACKAGES, NO_PAGES, output_directory=folder)
     return folder / "index.html"
@@ -36,6 +38,20 @@ def _import_lazy_names(module: object) -> None:
     """Names that a module imports on first use are documented only when they are there."""
     for name in getattr(module, "__all__", ()):
         vars(module)[name] = getattr(module, name)
+
+
+def _show_methods_of_inner_classes(members: list[object]) -> None:
+    """Users do not know the base classes without a page: their methods are shown with the first class that has a page."""
+    shown = {each for each in members if isinstance(each, type)}
+    for cls in sorted(shown, key=lambda each: len(each.__mro__)):
+        inner = [
+            each for each in cls.__mro__ if each.__module__.startswith("penstock.") and each not in shown
+        ]
+        known = {name for each in cls.__mro__ if each in shown for name in vars(each)}
+        methods = {name: value for base in reversed(inner) for name, value in vars(base).items()}
+        for name in methods.keys() - known:
+            if not name.startswith("_"):
+                setattr(cls, name, methods[name])
 
 
 if __name__ == "__main__":
