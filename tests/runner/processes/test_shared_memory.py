@@ -20,11 +20,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.errors import CannotSendError
+from penstock.io import DataCatalog
+from penstock.pipeline import node
 from penstock.runner.processes import exchange, shared_memory
+from penstock.runner.processes.backend import ProcessBackend
 from penstock.runner.processes.exchange import DriverExchange
 from penstock.runner.processes.logs import reading_logs
 from penstock.runner.processes.shared_memory import INLINE_BYTES, Handle, new_run_folder
+from penstock.tasks.backend import Context
+from penstock.tasks.dataset_tasks import Load
 from penstock.tasks.exceptions import PackedError
+from penstock.tasks.policy import NodePolicy
+from penstock.tasks.retries import Retried
 
 pytestmark = pytest.mark.pythons
 
@@ -296,6 +303,20 @@ def test_runs_at_once_keep_what_they_have_opened():
 
         assert before == [[0], [1]]
         assert all(map(operator.is_, before, after))
+
+
+@pytest.mark.parametrize("is_retried", [False, True])
+def test_a_load_does_not_open_the_values_that_it_waits_for(is_retried):
+    """Each would be read and unpickled for nothing, and they may be large."""
+    context, reader = Context(ProcessBackend()), node(len, "stored", "length", name="reader")
+    load = Load(context, reader, "stored", DataCatalog({"stored": [1]}))
+    work = Retried(context, reader, "stored", load, NodePolicy(retries=1)) if is_retried else load
+    with new_run_folder() as folder:
+        driver, worker = DriverExchange(folder), exchange.WorkerExchange(folder)
+
+        _, data = worker.loads(driver.dumps((work, {"waited_for": folder.write([1])})))
+
+    assert data == {"waited_for": None}
 
 
 def test_a_task_of_a_stopped_run_does_not_begin():

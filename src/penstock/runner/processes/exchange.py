@@ -21,6 +21,7 @@ from penstock.errors import CannotSendError
 from penstock.graph.taskspec import work_of
 from penstock.runner.processes.backend import take_events
 from penstock.runner.processes.logs import LogReader, close_channels_of_ended_runs, ended_node, started_node
+from penstock.tasks.base import Work
 from penstock.tasks.dataset_tasks import PickOutput
 from penstock.tasks.exceptions import pack_error
 
@@ -206,9 +207,9 @@ def let_go_of_ended_runs() -> None:
 
 
 def _opened_for(work: Any, handle: Handle, inputs: OpenInputs) -> Data:
-    """A task's input: None for a task that does not look at it, and the handle itself for one that only picks."""
+    """A task's input: None for a task that does not use it, and the handle itself for one that only picks."""
     if handle.token:
         return inputs.open(handle)
-    if not getattr(work, "reads", True):
+    if isinstance(work, Work) and not work.uses_values:
         return None
     return handle.parts if isinstance(work, PickOutput) else handle.open()
