@@ -103,7 +103,7 @@ def test_variables_are_as_good_as_a_file():
             r"penstock.cluster.arguments in Dask's configuration is \[1\]; give arguments by name",
         ),
         ({"class": "distributed.NoCluster"}, "is distributed.NoCluster, which cannot be imported"),
-        ({"class": "dask_jobqueue.NoCluster"}, r'cannot be imported .*: pip install "penstock\[hpc\]"'),
+        ({"class": "dask_jobqueue.NoCluster"}, r"cannot be imported .*: pip install dask-jobqueue"),
         ({"class": "builtins.dict"}, "is builtins.dict, which returns a dict instead of a cluster"),
         (
             {"class": "concurrent.futures.ThreadPoolExecutor", "arguments": {"rivers": 1}},

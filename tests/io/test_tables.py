@@ -165,7 +165,7 @@ def test_without_pandas_the_error_says_how_to_install_it(tmp_path, monkeypatch, 
     (tmp_path / "file").touch()
     monkeypatch.setitem(sys.modules, "pandas", None)
 
-    with pytest.raises(DatasetError, match=r"pip install penstock\[pandas\]"):
+    with pytest.raises(DatasetError, match=r"pip install pandas pyarrow"):
         use(kind(tmp_path / "file"))
 
 

@@ -131,5 +131,5 @@ def _pandas(dataset: FileDataset) -> Any:
         if error.name != "pandas":
             raise
         raise DatasetError(
-            f"{type(dataset).__name__} needs pandas, which is not installed: pip install penstock[pandas]"
+            f"{type(dataset).__name__} needs pandas, which is not installed: pip install pandas pyarrow"
         ) from None

@@ -37,7 +37,7 @@ def import_class(path: str) -> Any:
         with keeping_signal_handlers():
             return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        hint = ': pip install "penstock[hpc]"' if path.startswith("dask_jobqueue.") else ""
+        hint = ": pip install dask-jobqueue" if path.startswith("dask_jobqueue.") else ""
         raise RunnerError(
             f"penstock.cluster.class in Dask's configuration is {path}, which cannot be imported ({error}){hint}"
         ) from error
