@@ -12,8 +12,8 @@ import pytest
 from tests.kedro.conftest import TAKES_RUNNER_PARAMS, Project
 
 RUNNERS = [
-    "SequentialRunner",
-    "ThreadRunner",
+    pytest.param("SequentialRunner", marks=pytest.mark.newest),
+    pytest.param("ThreadRunner", marks=pytest.mark.newest),
     "ParallelRunner",
     pytest.param("DaskRunner", marks=pytest.mark.cluster),
 ]

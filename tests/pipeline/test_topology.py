@@ -67,6 +67,7 @@ def seconds_to_order(length):
     return time.perf_counter() - start
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 def test_a_pipeline_of_50000_nodes_is_built_and_ordered_in_seconds():
     """A scan over pairs of nodes would take an hour, and recursion would end at the first thousand."""
@@ -78,6 +79,7 @@ def test_a_pipeline_of_50000_nodes_is_built_and_ordered_in_seconds():
     assert time.perf_counter() - start < 20
 
 
+@pytest.mark.slow
 @pytest.mark.newest
 def test_ordering_takes_time_in_proportion_to_the_nodes():
     seconds_to_order(2_000)
