@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import weakref
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,7 +25,7 @@ from penstock.pipeline import node
 from penstock.runner.processes import exchange, shared_memory
 from penstock.runner.processes.backend import ProcessBackend
 from penstock.runner.processes.exchange import DriverExchange
-from penstock.runner.processes.logs import reading_logs
+from penstock.runner.processes.logs import FileChannel, reading_logs, started_node
 from penstock.runner.processes.shared_memory import INLINE_BYTES, Handle, new_run_folder
 from penstock.tasks.backend import Context
 from penstock.tasks.dataset_tasks import Load
@@ -335,6 +335,37 @@ def test_a_task_of_a_stopped_run_does_not_begin():
     exchange.let_go_of_ended_runs()
 
     assert before == task
+
+
+def test_a_worker_of_a_failed_run_lets_go_of_its_logs():
+    """An open runner's worker would keep an open file of each failed run, and not know the node of a thread any more."""
+    stdout, stderr = sys.stdout, sys.stderr
+    task = SimpleNamespace(node=SimpleNamespace(name="bad"))
+    with new_run_folder() as folder, reading_logs(folder.log_folder) as logs:
+        driver = DriverExchange(folder, logs=logs)
+        worker = exchange.WorkerExchange(folder, str(logs.folder))
+        worker.loads(driver.dumps((task, {})))
+        during = sys.stdout
+        worker.dumps((ValueError("turbines"), "its traceback"))
+
+    exchange.let_go_of_ended_runs()
+
+    assert during is not stdout
+    assert (sys.stdout, sys.stderr) == (stdout, stderr)
+
+
+def test_two_threads_may_let_go_of_the_logs_of_one_run(monkeypatch):
+    """One watches the driver, the other begins the next run. A worker whose first thread fails does not notice the driver's end."""
+    barrier = threading.Barrier(2)
+    with new_run_folder() as folder, reading_logs(folder.log_folder) as logs:
+        started_node(str(logs.folder), "train")
+        exchange.ended_node()
+    monkeypatch.setattr(FileChannel, "has_ended", lambda _: barrier.wait() >= 0)
+
+    with ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(exchange.let_go_of_ended_runs) for _ in range(2)]
+
+    assert [call.result() for call in calls] == [None, None]
 
 
 def test_a_result_that_cannot_be_pickled_is_said_to_be_so():

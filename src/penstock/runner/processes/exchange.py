@@ -135,6 +135,7 @@ class WorkerExchange:
         """A result as a handle, with the events of its task; an exception, which stands before its traceback, as it is."""
         result, origin = result_and_origin
         if isinstance(origin, TracebackType | str):
+            ended_node()
             return pickled((result, None))
         return pickle.dumps((_Result(self._handle(result), take_events(), ended_node()), origin), protocol=5)
 

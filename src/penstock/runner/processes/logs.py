@@ -147,8 +147,8 @@ def ended_node() -> bool:
 def close_channels_of_ended_runs() -> None:
     """Close the files of runs whose folders the driver has removed."""
     for folder, channel in list(_channels.items()):
-        if channel.has_ended() and not channel.node:
-            del _channels[folder]
+        # Two threads call this, so only the one that removes the channel closes it.
+        if channel.has_ended() and not channel.node and _channels.pop(folder, None) is not None:
             stop_capture(channel)
             channel.close()
 
