@@ -133,7 +133,7 @@ def _against_kedro(effort: Effort, steps: Sequence[Step], runner: str, contestan
     }
     # Python compiles what a new interpreter imports; in this one Kedro has nothing to warm up, and its seconds are long.
     contestant()
-    taken = in_turn(contestants, effort.rounds(2), warm_ups=1 if in_fork else 0)
+    taken = in_turn(contestants, effort.rounds(3 if in_fork else 2), warm_ups=1 if in_fork else 0)
     cells = {name: per_node(median(times), len(steps)) for name, times in taken.items()}
     return Result(**cells, value=ratio(taken["kedro"], taken["ours"]))
 

@@ -169,13 +169,15 @@ def mapped_by(pid):
 
 
 def test_a_free_input_does_not_outlive_the_run_in_the_workers(array):
-    """A worker is kept for half a minute; `/dev/shm` would be full of inputs after a few runs in a notebook."""
+    """An open runner keeps its workers; `/dev/shm` would be full of inputs after a few runs in a notebook."""
     nodes = pipeline([node(lambda block: (os.getpid(), len(block)), "block", "seen", name="see")])
 
-    pid, length = ParallelRunner(1).run(nodes, DataCatalog({"block": array}))["seen"].load()
+    with ParallelRunner(1) as runner:
+        pid, length = runner.run(nodes, DataCatalog({"block": array}))["seen"].load()
 
-    assert length == LARGE
-    wait_for(lambda: not mapped_by(pid))
+        assert length == LARGE
+        assert Path(f"/proc/{pid}").exists()
+        wait_for(lambda: not mapped_by(pid))
 
 
 def test_a_free_input_is_let_go_by_the_next_run(array):
@@ -186,7 +188,8 @@ def test_a_free_input_is_let_go_by_the_next_run(array):
 
     nodes = pipeline([node(see, "block", "mapped", name="see")])
 
-    counts = [ParallelRunner(1).run(nodes, DataCatalog({"block": array}))["mapped"].load() for _ in range(4)]
+    with ParallelRunner(1) as runner:
+        counts = [runner.run(nodes, DataCatalog({"block": array}))["mapped"].load() for _ in range(4)]
 
     assert counts == [1] * 4
 
