@@ -54,7 +54,7 @@ def test_runs_at_once_share_the_cluster():
     assert len({result.records[0].worker for result in results}) == 1
 
 
-def test_a_runner_on_a_cluster_of_somebody_else_keeps_nothing(in_process_client):
+def test_a_runner_on_a_cluster_that_it_does_not_start_keeps_nothing(in_process_client):
     with DaskRunner(in_process_client) as runner:
         assert runner._kept() is None
         assert added(runner)["b"].load() == 2

@@ -28,14 +28,14 @@ ParallelRunner(2).run(pipeline(nodes), DataCatalog({"nothing": None}))
 
 
 def is_running(pid):
-    """Whether a process is there, and is not one that has ended and that nobody has asked about."""
+    """Whether a process runs. One that has ended stays listed, as a zombie, until its parent asks for it."""
     stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="values go through files in /dev/shm on Linux only")
 def test_workers_end_and_shared_memory_is_freed_when_the_driver_is_killed():
-    """A node that runs for hours would go on for nobody, and gigabytes would stay in memory until the next boot."""
+    """A node that runs for hours would go on, and gigabytes would stay in memory until the next boot."""
     with subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True) as driver:
         worker = int(driver.stdout.readline())
         rooms = [path for path in Path("/dev/shm").glob("penstock-*") if f"-{driver.pid}-" in path.name]

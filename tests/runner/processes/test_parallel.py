@@ -26,7 +26,7 @@ MEMORY_FOLDER = Path("/dev/shm")
 
 
 def is_running(pid):
-    """Whether a process is there, and is not one that has ended and that nobody has asked about."""
+    """Whether a process runs. One that has ended stays listed, as a zombie, until its parent asks for it."""
     stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 

@@ -179,7 +179,7 @@ def test_memory_that_is_full_after_all_is_left_for_disk(monkeypatch, tmp_path):
 
 
 def test_run_folders_of_dead_drivers_are_removed_and_those_of_living_ones_kept():
-    """A driver that is killed cannot clean up; memory that nobody frees is lost until the machine restarts."""
+    """A driver that is killed cannot clean up; its files would fill the memory until the machine restarts."""
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     living = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
@@ -204,9 +204,9 @@ def test_run_folders_of_dead_drivers_are_removed_and_those_of_living_ones_kept()
 
 
 def test_a_task_reaches_the_worker_and_its_result_the_driver():
-    heard = []
+    events = []
     with new_run_folder() as folder:
-        driver = DriverExchange(folder, heard.append)
+        driver = DriverExchange(folder, events.append)
         worker = exchange.WorkerExchange(folder)
         shared = driver.shared(LARGE)
 
