@@ -39,26 +39,19 @@ def remote_values(stack: contextlib.ExitStack, futures: list[Future]) -> list[De
         stack: Closes the connection to the cluster. It is closed when the last output is fetched or garbage-collected.
         futures: The futures of the outputs.
     """
-    connection = _SharedConnection(stack, len(futures))
+    connection = _SharedConnection()
+    # At the end of the process Dask closes its clients itself.
+    weakref.finalize(connection, _close_in_thread, stack).atexit = False
     return [RemoteValue(connection, future) for future in futures]
 
 
 class _SharedConnection:
-    """A connection to a cluster that several outputs use, closed when none of them uses it any more."""
+    """Refers to nothing: the connection is closed when no output refers to this object any more."""
 
-    def __init__(self, stack: contextlib.ExitStack, users: int) -> None:
-        self._stack = stack
-        self._lock = threading.Lock()
-        self._users = users
 
-    def release(self) -> None:
-        """An output no longer uses the connection."""
-        with self._lock:
-            self._users -= 1
-            if self._users:
-                return
-        # In a thread: the client's own loop may garbage-collect the last output, and closing waits for that loop.
-        threading.Thread(target=self._stack.close, name="penstock-close").start()
+def _close_in_thread(stack: contextlib.ExitStack) -> None:
+    # The client's own loop may garbage-collect the last output, and closing waits for that loop.
+    threading.Thread(target=stack.close, name="penstock-close").start()
 
 
 class RemoteValue:
@@ -71,23 +64,13 @@ class RemoteValue:
 
     def __init__(self, connection: _SharedConnection, future: Future) -> None:
         self.future = future
-        self._release = weakref.finalize(self, connection.release)
-        # At the end of the process Dask closes its clients itself.
-        self._release.atexit = False
-
-    def is_on(self, client: Client) -> bool:
-        """Whether tasks of the client can use the value where it is.
-
-        Args:
-            client: The client of a run.
-        """
-        return self.future.client is client
+        self._connection: _SharedConnection | None = connection
 
     def fetch(self) -> Data:
         """Bring the value to this process, and release it on the cluster."""
         value = self.future.result()
         self.future.release()
-        self._release()
+        self._connection = None
         return value
 
 
@@ -102,77 +85,35 @@ def keeping_large_inputs_on_workers(client: Client, graph: Mapping[str, Any]) ->
         client: Connected to the cluster.
         graph: A Dask graph.
     """
-    inputs = _find_large_inputs(client, graph)
+    on_cluster, in_driver = _find_large_inputs(client, graph)
     # A cluster forgets a value as soon as no client has a future of it.
-    futures = [*_wrap_on_cluster(client, inputs.on_cluster), *_send(client, inputs.in_driver)]
-    with _sending_lost_inputs(client, inputs.in_driver) as requests:
-        others = {key: task for key, task in graph.items() if key not in inputs.on_cluster}
+    sent = client.scatter(dict(in_driver), hash=False) if in_driver else {}
+    with _sending_lost_inputs(client, in_driver) as requests:
+        others = {key: task for key, task in graph.items() if key not in on_cluster}
         yield {**others, **requests}
-    del futures
+    del on_cluster, sent
 
 
-@dataclass(frozen=True)
-class _OnCluster:
-    """A free input that an earlier run left on this cluster, and how its readers copy it."""
-
-    future: Future
-    copy_mode: str | None
-
-
-@dataclass(frozen=True)
-class _LargeInputs:
-    """The free inputs that do not travel inside the graph, by their keys."""
-
-    on_cluster: Mapping[str, _OnCluster]
-    """Values that are on this cluster already."""
-    in_driver: Mapping[str, Data]
-    """Large values of this process."""
-
-
-def _find_large_inputs(client: Client, graph: Mapping[str, Any]) -> _LargeInputs:
-    on_cluster: dict[str, _OnCluster] = {}
+def _find_large_inputs(client: Client, graph: Mapping[str, Any]) -> tuple[dict[str, Future], dict[str, Data]]:
+    """The outputs of earlier runs that are on this cluster, each wrapped by a task; and large values of this process."""
+    on_cluster: dict[str, Future] = {}
     in_driver: dict[str, Data] = {}
     for key, value in data_of(graph).items():
-        remote = _remote_value(value)
-        if remote is not None and remote.is_on(client):
-            on_cluster[key] = _OnCluster(remote.future, value.dataset.copy_mode)
-        else:
-            _fetch(value)
-            if sizeof(value) > LARGE_INPUT_BYTES:
-                in_driver[key] = value
-    return _LargeInputs(on_cluster, in_driver)
-
-
-def _remote_value(value: Any) -> RemoteValue | None:
-    """The output of an earlier run on a cluster, if that is what a free input holds."""
-    deferred = getattr(getattr(value, "dataset", None), "deferred", None)
-    remote = getattr(deferred, "value", None)
-    return remote if isinstance(remote, RemoteValue) else None
-
-
-def _fetch(value: Any) -> None:
-    """Bring an output that is on another cluster, or belongs to another client, to this process."""
-    if getattr(getattr(value, "dataset", None), "deferred", None) is not None:
-        unwrap_value(value)
-
-
-# Large free inputs that are on the cluster already
-
-
-def _wrap_on_cluster(client: Client, inputs: Mapping[str, _OnCluster]) -> list[Future]:
-    """Have a task for each input wrap the value where it is, under the key that the graph has for it."""
-    return [client.submit(_in_dataset, each.future, each.copy_mode, key=key) for key, each in inputs.items()]
+        deferred = getattr(getattr(value, "dataset", None), "deferred", None)
+        remote = getattr(deferred, "value", None)
+        if isinstance(remote, RemoteValue) and remote.future.client is client:
+            on_cluster[key] = client.submit(_in_dataset, remote.future, value.dataset.copy_mode, key=key)
+            continue
+        if deferred is not None:
+            # An output that is on another cluster, or belongs to another client: this brings it to this process.
+            unwrap_value(value)
+        if sizeof(value) > LARGE_INPUT_BYTES:
+            in_driver[key] = value
+    return on_cluster, in_driver
 
 
 def _in_dataset(data: Data, copy_mode: str | None) -> DatasetValue:
     return DatasetValue(MemoryDataset(unwrap_value(data), copy_mode))
-
-
-# Large free inputs that the driver sends
-
-
-def _send(client: Client, inputs: Mapping[str, Data]) -> list[Future]:
-    return list(client.scatter(dict(inputs), hash=False).values()) if inputs else []
 
 
 @contextlib.contextmanager
