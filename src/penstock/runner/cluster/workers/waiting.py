@@ -8,7 +8,8 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from distributed import Future
@@ -17,6 +18,8 @@ from penstock._threads import background_thread, block_interrupts
 from penstock.errors import NoWorkersError, UnfitWorkersError
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from penstock.runner.cluster.session import ClusterSession
     from penstock.runner.cluster.workers.supervisor import Supervisor
     from penstock.tasks.policy import NodePolicy
@@ -175,27 +178,27 @@ def wait_for_resources(session: ClusterSession, seconds: float, policies: Mappin
         NoWorkersError: No such worker starts in time.
     """
     wanted = resources_by_node(policies)
+    wait = LimitedWait(session.supervisor, seconds)
+    while lacking := _lacking_resources(session.client, wanted):
+        if not session.supervisor.may_grow:
+            raise UnfitWorkersError(
+                [f"node {node!r} needs {text}, which no worker has" for node, text in lacking.items()],
+                'Start workers that have it, with `dask worker --resources "GPU=1"` for instance, or take it out of the policy',
+            )
+        session.supervisor.check()
+        wait.check("a worker with " + " or ".join(sorted(set(lacking.values()))))
+        time.sleep(WORKER_POLL_SECONDS)
 
-    def lacking() -> dict[str, Mapping[str, float]]:
-        workers = session.client.scheduler_info(n_workers=-1)["workers"].values()
-        offered = [worker["resources"] for worker in workers]
-        return {
-            node: needed
-            for node, needed in wanted.items()
-            if not any(all(offer.get(name, 0) >= needed[name] for name in needed) for offer in offered)
-        }
 
-    if not wanted or not lacking():
-        return
-    what = "a worker with " + " or ".join(sorted({_resources_text(needed) for needed in lacking().values()}))
-    if not _wait_until(session.supervisor, seconds, what, lambda: not lacking()):
-        raise UnfitWorkersError(
-            [
-                f"node {node!r} needs {_resources_text(needed)}, which no worker has"
-                for node, needed in lacking().items()
-            ],
-            'Start workers that have it, with `dask worker --resources "GPU=1"` for instance, or take it out of the policy',
-        )
+def _lacking_resources(client: Client, wanted: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
+    """The resources, as text, of each node that no worker can run."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values() if wanted else ()
+    offers = [worker["resources"] for worker in workers]
+    return {
+        node: ", ".join(f"{name}={amount:g}" for name, amount in needed.items())
+        for node, needed in wanted.items()
+        if not any(all(offer.get(name, 0) >= needed[name] for name in needed) for offer in offers)
+    }
 
 
 def resources_by_node(policies: Mapping[str, NodePolicy]) -> dict[str, dict[str, float]]:
@@ -205,22 +208,6 @@ def resources_by_node(policies: Mapping[str, NodePolicy]) -> dict[str, dict[str,
         policies: By the names of the nodes.
     """
     return {name: dict(policy.resources) for name, policy in policies.items() if policy.resources}
-
-
-def _wait_until(supervisor: Supervisor, seconds: float, what: str, is_ready: Callable[[], bool]) -> bool:
-    """Wait until something is ready; False if it is not, and the cluster starts no more workers."""
-    wait = LimitedWait(supervisor, seconds)
-    while not is_ready():
-        if not supervisor.may_grow:
-            return False
-        supervisor.check()
-        wait.check(what)
-        time.sleep(WORKER_POLL_SECONDS)
-    return True
-
-
-def _resources_text(resources: Mapping[str, float]) -> str:
-    return ", ".join(f"{name}={amount:g}" for name, amount in resources.items())
 
 
 # During a run
@@ -244,7 +231,7 @@ def watching_workers(session: ClusterSession, seconds: float, keys: Sequence[str
     client = session.client
     # A request to a scheduler that has ended takes half a minute to fail; the block does not wait for the thread then.
     with background_thread(
-        watch.run, "penstock-watch", watch.stop, should_join=lambda: client.status == "running"
+        watch.run, "penstock-watch", watch.over.set, should_join=lambda: client.status == "running"
     ):
         try:
             yield
@@ -254,41 +241,39 @@ def watching_workers(session: ClusterSession, seconds: float, keys: Sequence[str
             raise
 
 
+@dataclass
 class WorkerWatch:
     """Checks again and again whether a run has workers; cancels the run if it has none for too long.
 
-    Args:
+    Attributes:
         session: The cluster.
         seconds: How long the run may be without workers.
         keys: The keys that the run asks for.
+        over: Ends `run`.
+        failure: Why the run was cancelled.
     """
 
-    def __init__(self, session: ClusterSession, seconds: float, keys: Sequence[str]) -> None:
-        self._client = session.client
-        self._supervisor = session.supervisor
-        self._seconds = seconds
-        self._keys = keys
-        self._over = threading.Event()
-        self.failure: NoWorkersError | None = None
+    session: ClusterSession
+    seconds: float
+    keys: Sequence[str]
+    over: threading.Event = field(default_factory=threading.Event)
+    failure: NoWorkersError | None = None
 
     def run(self) -> None:
-        """Check the workers until `stop` is called."""
+        """Check the workers until `over` is set."""
         block_interrupts()
+        client, supervisor = self.session.client, self.session.supervisor
         wait: LimitedWait | None = None
-        while not self._over.wait(WORKER_CHECK_SECONDS):
+        while not self.over.wait(WORKER_CHECK_SECONDS):
             try:
-                if self._supervisor.check():
+                if supervisor.check():
                     wait = None
                     continue
-                wait = wait or LimitedWait(self._supervisor, self._seconds)
-                wait.check(_missing_worker_text(self._supervisor))
+                wait = wait or LimitedWait(supervisor, self.seconds)
+                wait.check(_missing_worker_text(supervisor))
             except NoWorkersError as error:
                 self.failure = error
-                self._client.cancel([Future(key, self._client) for key in self._keys], force=True)
+                client.cancel([Future(key, client) for key in self.keys], force=True)
                 return
             except Exception:  # noqa: BLE001 - if the scheduler does not answer, the run itself fails
                 _LOG.debug("Could not count the workers", exc_info=True)
-
-    def stop(self) -> None:
-        """End `run`."""
-        self._over.set()
