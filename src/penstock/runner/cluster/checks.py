@@ -61,7 +61,7 @@ def check_compatibility(client: Client, plan: Plan) -> None:
     workers = _check_versions(client)
     datasets = list(stored_datasets(plan))
     modules = sorted(_modules(plan, [each.dataset for each in datasets]))
-    files = local_files(datasets)
+    files = [each for each in datasets if each.path]
     with probing_files(files) as probes, log_while_waiting("the workers to import what the nodes need"):
         results = client.run(
             _report, modules, sorted(set(probes.values())), workers=workers, on_error="return"
@@ -84,7 +84,9 @@ def _check_versions(client: Client) -> list[str]:
     """Check the versions of Python, Dask and penstock; gives the addresses of the workers that answer."""
     on_driver = get_versions()["packages"]
     penstock_on_scheduler = _penstock_on_scheduler(client)
-    versions = _worker_versions(client, has_penstock=penstock_on_scheduler == _DRIVER_VERSION)
+    # Only a scheduler that has penstock can ask the workers so that those that do not answer in time are known, with None.
+    can_ask = penstock_on_scheduler == _DRIVER_VERSION
+    versions = ask_workers(client, {"op": "versions"}) if can_ask else client.get_versions()["workers"]
     workers = [address for address, answer in versions.items() if answer is not None]
     _warn_about_silent_workers([address for address in versions if address not in workers])
     packages = {f"worker {address}": versions[address]["packages"] for address in workers}
@@ -97,14 +99,6 @@ def _check_versions(client: Client) -> list[str]:
     }
     _raise_problems(problems, "Start it in the environment of the driver, which has penstock")
     return workers
-
-
-def _worker_versions(client: Client, *, has_penstock: bool) -> Mapping[str, Any]:
-    """The versions by address; None for workers that do not answer in time, if the scheduler has penstock to ask with."""
-    if has_penstock:
-        return ask_workers(client, {"op": "versions"})
-    versions: Mapping[str, Any] = client.get_versions()["workers"]
-    return versions
 
 
 def _warn_about_silent_workers(addresses: Sequence[str]) -> None:
@@ -215,20 +209,22 @@ def _import_failures(modules: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Stored:
-    """A stored dataset of a run. `is_saved` says whether the run saves it."""
+    """A stored dataset of a run. A relative path of a file starts at the working folder of each process.
+
+    Attributes:
+        name: Its name in the catalog.
+        dataset: The dataset.
+        is_saved: Whether the run saves it.
+    """
 
     name: str
     dataset: DatasetLike
     is_saved: bool
 
-
-@dataclass(frozen=True)
-class LocalFile:
-    """The file of a dataset. A relative path starts at the working folder of each process."""
-
-    name: str
-    path: str
-    is_saved: bool
+    @property
+    def path(self) -> str:
+        """The dataset's file on this machine; empty if the dataset is no such file."""
+        return local_path(self.dataset) or ""
 
     def __str__(self) -> str:
         return f"dataset {self.name!r}, {self.path},"
@@ -243,8 +239,7 @@ def stored_datasets(plan: Plan) -> Iterator[Stored]:
     saved = {name for node in plan.pipeline.nodes for name in node.outputs}
     catalogs: dict[str, Any] = {}
     for task in plan.graph.values():
-        work: Any = work_of(task)
-        work = without_retries(work)
+        work = without_retries(work_of(task))
         if isinstance(work, Load | SharedLoad | Save):
             catalogs[work.dataset] = work.catalog
         elif isinstance(work, Call):
@@ -256,18 +251,8 @@ def stored_datasets(plan: Plan) -> Iterator[Stored]:
             yield Stored(name, inner_dataset(dataset) if is_cached(dataset) else dataset, name in saved)
 
 
-def local_files(datasets: Iterable[Stored]) -> list[LocalFile]:
-    """The files of datasets that are on this machine.
-
-    Args:
-        datasets: Stored datasets; others than files are left out.
-    """
-    found = ((each, local_path(each.dataset)) for each in datasets)
-    return [LocalFile(each.name, path, each.is_saved) for each, path in found if path is not None]
-
-
 @contextlib.contextmanager
-def probing_files(files: Iterable[LocalFile]) -> Iterator[dict[str, str]]:
+def probing_files(files: Sequence[Stored]) -> Iterator[dict[str, str]]:
     """Have a file for each path that exists inside the block; a process that does not see it does not see the driver's folder.
 
     For a file that is only loaded it is the file itself, if it exists. For a file that is saved it is an empty one, created in the
@@ -276,39 +261,28 @@ def probing_files(files: Iterable[LocalFile]) -> Iterator[dict[str, str]]:
     Args:
         files: The local files of a run.
     """
-    probe_by_folder: dict[Path, Path | None] = {}
-    probe_by_path: dict[str, str] = {}
-    try:
-        for file in files:
-            probe: Path | None = Path(file.path)
-            if file.is_saved:
-                folder = _nearest_existing(Path(file.path).parent)
-                if folder not in probe_by_folder:
-                    probe_by_folder[folder] = _create_probe_in(folder)
-                probe = probe_by_folder[folder]
-            if probe is not None and probe.exists():
-                probe_by_path[file.path] = str(probe)
-        yield probe_by_path
-    finally:
-        for created in filter(None, probe_by_folder.values()):
-            created.unlink(missing_ok=True)
+    name = f".penstock-{secrets.token_hex(8)}"
+    folders = {file.path: _nearest_existing(Path(file.path).parent) for file in files if file.is_saved}
+    probes = {file.path: str(folders[file.path] / name) if file.is_saved else file.path for file in files}
+    with contextlib.ExitStack() as stack:
+        for created in {folder / name for folder in folders.values()}:
+            with contextlib.suppress(OSError):
+                created.touch(exist_ok=False)
+                stack.callback(created.unlink, missing_ok=True)
+        yield {path: probe for path, probe in probes.items() if _exists(probe)}
 
 
 def _nearest_existing(folder: Path) -> Path:
     return next((each for each in (folder, *folder.parents) if each.is_dir()), folder)
 
 
-def _create_probe_in(folder: Path) -> Path | None:
-    path = folder / f".penstock-{secrets.token_hex(8)}"
-    try:
-        path.touch(exist_ok=False)
-    except OSError:
-        return None
-    return path
+def _exists(path: str) -> bool:
+    # Not `Path.exists`, which raises in a folder that this user may not enter.
+    return os.path.exists(path)  # noqa: PTH110
 
 
 def _warn_about_files(
-    files: Sequence[LocalFile], probes: Mapping[str, str], reports: Mapping[str, _Report]
+    files: Sequence[Stored], probes: Mapping[str, str], reports: Mapping[str, _Report]
 ) -> None:
     lines = []
     for file in files:
@@ -343,8 +317,7 @@ class _Report:
 
 
 def _report(modules: Sequence[str], paths: Sequence[str]) -> _Report:
-    # Not `Path.exists`, which raises in a folder that this user may not enter.
-    missing = frozenset(path for path in paths if not os.path.exists(path))  # noqa: PTH110
+    missing = frozenset(path for path in paths if not _exists(path))
     return _Report(_import_failures(modules), missing, str(Path.cwd()))
 
 
