@@ -18,7 +18,6 @@ from penstock.runner.cluster.checks import check_compatibility
 from penstock.runner.cluster.connection.client import connect, names_scheduler
 from penstock.runner.cluster.connection.settings import (
     check_client,
-    check_client_type,
     check_kept_cluster,
     client_arguments,
     worker_timeout,
@@ -87,11 +86,10 @@ class DaskRunner(AbstractRunner):
         **client_kwargs: Any,
     ) -> None:
         super().__init__(is_async, policies=policies, progress=progress)
-        check_client_type(client, client_kwargs)
+        self._client_kwargs = client_arguments(client, client_kwargs)
         if worker_timeout_seconds is not None:
             worker_timeout(worker_timeout_seconds)
         self._client = client
-        self._client_kwargs = client_arguments(client, client_kwargs)
         self._worker_timeout_seconds = worker_timeout_seconds
 
     def get(self, graph: Mapping[str, Any], keys: Sequence[str]) -> Sequence[Data]:
@@ -112,8 +110,7 @@ class DaskRunner(AbstractRunner):
         with raising_on_ctrl_c(), contextlib.ExitStack() as stack:
             session = self._session(stack)
             with watching_workers(session, self._timeout_seconds(), keys):
-                values: Sequence[Data] = session.client.gather(compute(session, graph, keys))
-                return values
+                return list(session.client.gather(compute(session, graph, keys)))
 
     def backend(self, listener: Listener | None = None) -> Backend:
         """The backend of the tasks of one run. Dask moves their values from worker to worker.

@@ -27,15 +27,16 @@ SET_BY_RUNNER = ("asynchronous", "set_as_default")
 # Arguments of DaskRunner
 
 
-def check_client_type(client: object, client_kwargs: Mapping[str, Any]) -> None:
-    """Check that the runner can connect to what it is given, and that it is given one thing.
+def client_arguments(client: object, client_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments for `distributed.Client`, without those that the runner sets itself.
 
     Args:
         client: The first argument of `DaskRunner`.
         client_kwargs: The arguments for `distributed.Client`.
 
     Raises:
-        RunnerError: The client is no client, cluster or address, or there are arguments as well.
+        RunnerError: The client is no client, cluster or address, or there are arguments as well; an argument that the runner
+            sets itself; or an empty address.
     """
     if client is not None and client_kwargs:
         hint = f"write address={client!r}" if isinstance(client, str) else "give one or the other"
@@ -46,18 +47,6 @@ def check_client_type(client: object, client_kwargs: Mapping[str, Any]) -> None:
         raise RunnerError(
             f"DaskRunner takes a distributed Client, a cluster or an address, not a {type(client).__name__}"
         )
-
-
-def client_arguments(client: object, client_kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments for `distributed.Client`, without those that the runner sets itself.
-
-    Args:
-        client: The first argument of `DaskRunner`.
-        client_kwargs: The arguments for `distributed.Client`.
-
-    Raises:
-        RunnerError: An argument that the runner sets itself, or an empty address.
-    """
     for name in SET_BY_RUNNER:
         if client_kwargs.get(name):
             raise RunnerError(
