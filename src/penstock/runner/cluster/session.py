@@ -51,10 +51,7 @@ def ask_workers(client: Client, message: Mapping[str, Any]) -> dict[str, Any]:
         client: Connected to a cluster whose scheduler has penstock installed.
         message: A message for Dask's workers, with the operation as `op`.
     """
-    answers: dict[str, Any] = client.run_on_scheduler(
-        _answers, message=dict(message), seconds=WORKER_ANSWER_SECONDS
-    )
-    return answers
+    return dict(client.run_on_scheduler(_answers, message=dict(message), seconds=WORKER_ANSWER_SECONDS))
 
 
 def clean_up_scheduler(client: Client, function: Callable[..., Any], **arguments: Any) -> Any:

@@ -48,8 +48,7 @@ def _task_text(graph: Mapping[str, Any], key: str) -> str:
 def _deaths(client: Client, key: str) -> list[tuple[str, list[str]]]:
     """The workers that died while they had the task, each with all its tasks."""
     with contextlib.suppress(OSError, asyncio.TimeoutError):
-        deaths: list[tuple[str, list[str]]] = client.run_on_scheduler(_deaths_on_scheduler, key=key)
-        return deaths
+        return list(client.run_on_scheduler(_deaths_on_scheduler, key=key))
     return []
 
 

@@ -171,13 +171,12 @@ def _install(plugin: SaveOncePlugin, dask_scheduler: Any) -> list[str]:
 
 def _remove(name: str, dask_scheduler: Any) -> str | None:
     """Remove the plugin, if it is there; gives the exception that stopped it, as text."""
-    plugin = dask_scheduler.plugins.get(name)
+    plugin: SaveOncePlugin | None = dask_scheduler.plugins.get(name)
     if plugin is None:
         return None
     dask_scheduler.remove_plugin(name)
     plugin.forget_unneeded()
-    failure: str | None = plugin.failure
-    return failure
+    return plugin.failure
 
 
 def missing_in_dask(scheduler: Any) -> list[str]:
@@ -190,26 +189,14 @@ def missing_in_dask(scheduler: Any) -> list[str]:
     task_state = getattr(distributed.scheduler, "TaskState", None)
     known = {*dir(task_state), *getattr(task_state, "__annotations__", ())}
     missing += [f"TaskState.{name}" for name in USED_OF_TASK_STATE if name not in known]
-    if list(inspect.signature(SchedulerPlugin.transition).parameters)[:4] != [
-        "self",
-        "key",
-        "start",
-        "finish",
-    ]:
+    if [*inspect.signature(SchedulerPlugin.transition).parameters][1:4] != ["key", "start", "finish"]:
         missing.append("SchedulerPlugin.transition(key, start, finish)")
-    if hasattr(scheduler, "transitions") and not _takes_stimulus(scheduler.transitions):
+    transitions = getattr(scheduler, "transitions", None)
+    if transitions is not None and "stimulus_id" not in inspect.signature(transitions).parameters:
         missing.append("Scheduler.transitions(recommendations, stimulus_id)")
     if not _can_change_tasks():
         missing.append("tasks whose function and arguments can be replaced")
     return missing
-
-
-def _takes_stimulus(transitions: Any) -> bool:
-    try:
-        inspect.signature(transitions).bind({}, stimulus_id="penstock-forget")
-    except TypeError:
-        return False
-    return True
 
 
 def _can_change_tasks() -> bool:

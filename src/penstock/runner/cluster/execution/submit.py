@@ -47,19 +47,13 @@ def placing_nodes(client: Client, plan: Plan) -> contextlib.AbstractContextManag
         plan: What runs.
     """
     policies = {name: policy for name, policy in plan.policies.items() if policy.placement}
-    tasks = {
-        key: (task.kind, policies[task.node]) for key, task in plan.tasks.items() if task.node in policies
-    }
-    resources = {key: dict(policy.resources or {}) for key, (kind, policy) in tasks.items() if kind == "call"}
-    priorities = {key: policy.priority for key, (_, policy) in tasks.items()}
+    tasks = {key: task for key, task in plan.tasks.items() if task.node in policies}
+    calls = [key for key, task in tasks.items() if task.kind == "call"]
     workers_by_node = _workers_by_node(client, policies)
-    workers = {
-        key: workers_by_node[task.node] for key, task in plan.tasks.items() if task.node in workers_by_node
-    }
     by_name = {
-        "resources": _ByKey(resources, {}),
-        "priority": _ByKey(priorities, 0),
-        "workers": _ByKey(workers, []),
+        "resources": _ByKey({key: dict(policies[tasks[key].node].resources or {}) for key in calls}, {}),
+        "priority": _ByKey({key: policies[task.node].priority for key, task in tasks.items()}, 0),
+        "workers": _ByKey({key: workers_by_node.get(task.node, []) for key, task in tasks.items()}, []),
     }
     # An annotation that no policy asks for keeps the value that the caller of the run has set with `dask.annotate`.
     annotations = {name: by_key for name, by_key in by_name.items() if any(by_key.value_by_key.values())}

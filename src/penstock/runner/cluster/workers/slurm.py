@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 SQUEUE_SECONDS = 20
@@ -83,25 +84,17 @@ def _job_state(job: Any, known: Mapping[str, JobState]) -> JobState:
 def _slurm_states(ids: Iterable[str]) -> dict[str, JobState]:
     """The states by job id. Jobs that Slurm has forgotten are over; the result is empty if Slurm does not answer."""
     wanted = sorted(ids)
-    output = _squeue_output(
-        ["squeue", "--noheader", "--states=all", "--format=%i|%T|%r", f"--jobs={','.join(wanted)}"]
-    )
-    if output is None:
-        return {}
-    rows = [line.strip().split("|", 2) for line in output.splitlines() if line.count("|") > 1]
-    return {id_: JobState(id_, "GONE") for id_ in wanted} | {row[0]: JobState(*row) for row in rows}
-
-
-def _squeue_output(command: list[str]) -> str | None:
+    command = ["squeue", "--noheader", "--states=all", "--format=%i|%T|%r", f"--jobs={','.join(wanted)}"]
     try:
         done = subprocess.run(  # noqa: S603 - the queue's own command, and numbers that the queue gave
             command, capture_output=True, text=True, timeout=SQUEUE_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
-        return None
+        return {}
     if done.returncode and "Invalid job id" not in done.stderr:
-        return None
-    return done.stdout
+        return {}
+    rows = [line.strip().split("|", 2) for line in done.stdout.splitlines() if line.count("|") > 1]
+    return {id_: JobState(id_, "GONE") for id_ in wanted} | {row[0]: JobState(*row) for row in rows}
 
 
 def log_tail_text(job: Any) -> str:
@@ -118,15 +111,11 @@ def log_tail_text(job: Any) -> str:
         tails = {path: _last_lines(path) for path in sorted(files) if is_of_job(path.name)}
     except OSError:
         return ""
-    return "\n".join(f"{path}:\n{_indented_text(lines)}" for path, lines in tails.items() if lines)
+    return "\n".join(f"{path}:\n{indent(tail, '    ')}" for path, tail in tails.items() if tail)
 
 
-def _last_lines(path: Path) -> list[str]:
+def _last_lines(path: Path) -> str:
     with path.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - JOB_LOG_BYTES))
         text = file.read().decode("utf-8", "replace")
-    return [line for line in text.splitlines() if line.strip()][-JOB_LOG_LINES:]
-
-
-def _indented_text(lines: Iterable[str]) -> str:
-    return "\n".join(f"    {line}" for line in lines)
+    return "\n".join([line for line in text.splitlines() if line.strip()][-JOB_LOG_LINES:])
