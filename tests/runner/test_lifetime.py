@@ -14,7 +14,7 @@ from penstock import DaskRunner, ParallelRunner, SequentialRunner, ThreadRunner
 from penstock.errors import RunnerError
 from penstock.io import DataCatalog
 from penstock.pipeline import node, pipeline
-from penstock.runner import AbstractRunner
+from penstock.runner import AbstractRunner, lifetime
 from penstock.testing import add_one
 
 ADD = pipeline([node(add_one, "a", "b", name="add")])
@@ -118,7 +118,31 @@ def test_a_runner_that_could_not_be_opened_is_as_it_was():
     assert runner.ends == [0, 1]
 
 
-@pytest.mark.parametrize("copied", [lambda runner: pickle.loads(pickle.dumps(runner)), copy.deepcopy])
+def test_ctrl_c_just_after_a_runner_was_opened_leaves_it_as_it_was():
+    """The block does not begin, so nothing else would end what was started."""
+
+    class Interrupted(lifetime.Lifetime):
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            if value == "open":
+                raise KeyboardInterrupt
+
+    ends, interrupted = [], Interrupted()
+
+    def start(stack):
+        stack.callback(ends.append, "ended")
+        return "kept"
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.open("SequentialRunner", start)
+
+    assert ends == ["ended"]
+    assert (interrupted.kept("SequentialRunner"), interrupted.text) == (None, "")
+
+
+@pytest.mark.parametrize(
+    "copied", [lambda runner: pickle.loads(pickle.dumps(runner)), copy.copy, copy.deepcopy]
+)
 def test_a_copy_of_an_open_runner_is_not_open(copied):
     """A hook that holds the runner travels to the workers."""
     with ParallelRunner(1) as runner:

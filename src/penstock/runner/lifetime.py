@@ -28,9 +28,6 @@ class Lifetime:
         self._stack = contextlib.ExitStack()
         self._kept: Any = None
 
-    def __reduce__(self) -> tuple[type[Lifetime], tuple[()]]:
-        return Lifetime, ()
-
     @property
     def is_open(self) -> bool:
         """Whether runs can use what this process keeps."""
@@ -62,13 +59,16 @@ class Lifetime:
                     "or use another runner for the second block"
                 )
             before, self._state = self._state, _OPENING
+        # Ctrl-C may come between any two of these lines.
+        stack = self._stack = contextlib.ExitStack()
         try:
-            with contextlib.ExitStack() as stack:
-                self._kept = start(stack)
-                self._stack = stack.pop_all()
-                self._state = _OPEN
+            self._kept = start(stack)
+            self._state = _OPEN
         except BaseException:
-            self._state = before
+            try:
+                stack.close()
+            finally:
+                self._kept, self._state = None, before
             raise
 
     def close(self) -> None:
@@ -115,6 +115,10 @@ class Openable:
 
     _lifetime: Lifetime | None = None
     """None until the runner is opened for the first time."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The state of a copy, which is not open."""
+        return {name: value for name, value in vars(self).items() if name != "_lifetime"}
 
     def open(self) -> Self:
         """Keep what the runner starts for all runs until `close`: worker processes, or the cluster of a `DaskRunner` that starts one.
