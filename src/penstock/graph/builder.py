@@ -24,7 +24,7 @@ class GraphBuilder:
 
     Args:
         hooks: Each task is called with them. Tasks without hooks get no such argument.
-        leaves_process: Whether tasks are pickled; the hooks are then one node of the graph, and are sent once.
+        leaves_process: Whether tasks are pickled; the hooks are then one entry of the graph, and are sent once.
 
     Attributes:
         graph: The tasks by key.
@@ -35,38 +35,37 @@ class GraphBuilder:
         self.graph: dict[str, Any] = {}
         self.tasks: dict[str, TaskInfo] = {}
         self._run_id = new_run_id()
-        # One for each key: on its way to a cluster, what is the same object is written once.
-        self._references: dict[str, Any] = {}
         self._awaited: set[str] = set()
         self._options: dict[str, Any] = {}
         if hooks:
-            self._options["hooks"] = self._shared_hooks(hooks) if leaves_process else hooks
+            self._options["hooks"] = self._shared(hooks) if leaves_process else hooks
 
-    def add_task(self, work: Work, arguments: list[str]) -> str:
-        """Add a task that calls `work` with the values of the keys `arguments`. Returns its key."""
+    def add_task(self, work: Work, arguments: list[Any]) -> Any:
+        """Add a task that calls `work` with the values of the references `arguments`.
+
+        Returns:
+            The reference to the task, for all tasks that need it: the same object is written once on its way to a cluster.
+        """
         kind, node, dataset = work.kind, work.node.name, work.dataset
         key = task_key(dataset or node, self._run_id, len(self.graph), "" if kind == "call" else kind)
-        self._awaited.update(arguments)
-        references = self._references
-        references[key] = reference(key)
-        self.graph[key] = new_task(key, work, *[references[each] for each in arguments], **self._options)
+        task = self.graph[key] = new_task(key, work, *arguments, **self._options)
+        self._awaited.update(task.dependencies)
         self.tasks[key] = _task_info((kind, node, dataset))
-        return key
+        return reference(key)
 
-    def add_data(self, name: str, value: Any) -> str:
-        """Add a value under the name of its dataset. Returns its key."""
+    def add_data(self, name: str, value: Any) -> Any:
+        """Add a value under the name of its dataset. Returns the reference to it."""
         key = task_key(name, self._run_id, len(self.graph), "data")
-        self._references[key] = reference(key)
         self.graph[key] = new_data(key, value)
         self.tasks[key] = TaskInfo("data", "", name)
-        return key
+        return reference(key)
 
     def final_keys(self) -> list[str]:
         """The keys that no task waits for."""
         return [key for key in self.graph if key not in self._awaited]
 
-    def _shared_hooks(self, hooks: Hooks) -> Any:
-        key = self.add_data("hooks", hooks)
-        # Every task waits for it.
-        self._awaited.add(key)
-        return self._references[key]
+    def _shared(self, hooks: Hooks) -> Any:
+        shared = self.add_data("hooks", hooks)
+        # Not a final key in a graph without tasks either.
+        self._awaited.add(shared.key)
+        return shared

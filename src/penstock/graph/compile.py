@@ -20,9 +20,10 @@ from __future__ import annotations
 import contextlib
 import gc
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from penstock.graph.builder import GraphBuilder
 from penstock.graph.datasets import DatasetIndex, Place, check_inputs
@@ -96,8 +97,11 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-HandedOver = dict[str, tuple[InputBinding, str]]
-"""For each dataset whose value a node of this run leaves in the graph: the binding of its readers, and the key of the value."""
+Reference: TypeAlias = Any
+"""The reference to a task or to data of the graph, which other tasks get as an argument; it has a `key`."""
+
+HandedOver: TypeAlias = dict[str, tuple[InputBinding, Reference]]
+"""For each dataset whose value a node of this run leaves in the graph: the binding of its readers, and its reference."""
 
 
 class _Compiler:
@@ -113,32 +117,35 @@ class _Compiler:
         self.outputs = _Outputs(context, self.datasets, self.graph, self.handed_over)
         self.calls = _Calls(context)
         self.has_node_hooks = hooks.for_nodes
-        self.last_keys: dict[NodeLike, list[str]] = {}
-        """For each node that saves or confirms datasets: the keys of the last tasks that do so."""
+        self.last_tasks: dict[NodeLike, list[Reference]] = {}
+        """For each node that saves or confirms datasets: the last tasks that do so."""
 
     def plan(self) -> Plan:
         """The plan of all nodes."""
-        parents, last_keys = self.pipeline.node_dependencies, self.last_keys
         for node in self.pipeline.nodes:
-            self._add(node, self._saves_of(parents[node]) if last_keys else [])
+            self._add(node, self._saves_before(node) if self.last_tasks else [])
         outputs = {
-            name: self.handed_over[name][1]
+            name: self.handed_over[name][1].key
             for name in sorted(self.pipeline.outputs())
             if name in self.handed_over and self.datasets.by_name[name].place is Place.MEMORY
         }
         keys = list(dict.fromkeys([*outputs.values(), *self.graph.final_keys()]))
         return Plan(self.graph.graph, self.graph.tasks, keys, outputs, self.pipeline, self.datasets.stored)
 
-    def _saves_of(self, nodes: Iterable[NodeLike]) -> list[str]:
-        """The keys of the last tasks that save or confirm datasets of these nodes."""
-        last_keys = self.last_keys
-        return list(dict.fromkeys([key for node in nodes for key in last_keys.get(node, ())]))
+    def _saves_before(self, node: NodeLike) -> list[Reference]:
+        """The last tasks that save or confirm datasets of the nodes which this node depends on."""
+        parents, last_tasks = self._parents[node], self.last_tasks
+        return list(dict.fromkeys([task for parent in parents for task in last_tasks.get(parent, ())]))
 
-    def _add(self, node: NodeLike, waits: list[str]) -> None:
-        """Add the tasks of a node, which start after the keys `waits`."""
+    @cached_property
+    def _parents(self) -> Mapping[Any, Iterable[Any]]:
+        return self.pipeline.node_dependencies
+
+    def _add(self, node: NodeLike, waits: list[Reference]) -> None:
+        """Add the tasks of a node, which start after the tasks `waits`."""
         inputs, outputs = node.inputs, node.outputs
         call_type = self.calls.type_for(node.func)
-        input_bindings, keys = self.inputs.bind(node, inputs, waits)
+        input_bindings, arguments = self.inputs.bind(node, inputs, waits)
         output_bindings = self.outputs.bind(outputs, saves_inside=call_type is not Call)
         call = self.calls.bindings(call_type, input_bindings, output_bindings)(node)
         if self.has_node_hooks:
@@ -146,13 +153,13 @@ class _Compiler:
         confirmed = node.confirms
         if confirmed and call_type is not Call:
             call.confirms = self.datasets.catalog_for_task(confirmed)
-        key = self.graph.add_task(call, [*keys, *waits] if waits else keys)
-        saves = self.outputs.add_tasks(node, outputs, output_bindings, key)
+        task = self.graph.add_task(call, [*arguments, *waits] if waits else arguments)
+        saves = self.outputs.add_tasks(node, outputs, output_bindings, task)
         if confirmed and call_type is Call:
             confirm = Confirm(self.outputs.context, node, self.datasets.catalog_for_task(confirmed))
-            saves = [self.graph.add_task(confirm, saves or [key])]
+            saves = [self.graph.add_task(confirm, saves or [task])]
         if saves:
-            self.last_keys[node] = saves
+            self.last_tasks[node] = saves
 
 
 class _Calls:
@@ -193,28 +200,28 @@ class _Inputs:
     ) -> None:
         self._context, self._datasets, self._graph = context, datasets, graph
         self._handed_over = handed_over
-        self._shared: dict[str, tuple[InputBinding, str | None]] = {}
-        """The binding and the key of free inputs and cached datasets, which all readers share."""
+        self._shared: dict[str, tuple[InputBinding, Reference | None]] = {}
+        """The binding and the reference of free inputs and cached datasets, which all readers share."""
 
     def bind(
-        self, node: NodeLike, names: list[str], waits: list[str]
-    ) -> tuple[tuple[InputBinding, ...], list[str]]:
-        """The binding of each input, and the keys whose values the node's task is called with, in the same order."""
+        self, node: NodeLike, names: list[str], waits: list[Reference]
+    ) -> tuple[tuple[InputBinding, ...], list[Reference]]:
+        """The binding of each input, and the references that the node's task gets as arguments, in the same order."""
         unique = dict.fromkeys(names)
-        bindings, keys = [], []
+        bindings, arguments = [], []
         for name in unique:
-            binding, key = self._handed_over.get(name) or self._from_catalog(name, node, unique, waits)
+            binding, argument = self._handed_over.get(name) or self._from_catalog(name, node, unique, waits)
             if len(unique) < len(names):
                 binding = replace(binding, times=names.count(name))
             bindings.append(binding)
-            if key is not None:
-                keys.append(key)
-        return tuple(bindings), keys
+            if argument is not None:
+                arguments.append(argument)
+        return tuple(bindings), arguments
 
     def _from_catalog(
-        self, name: str, node: NodeLike, inputs: Iterable[str], waits: list[str]
-    ) -> tuple[InputBinding, str | None]:
-        """The binding of an input that no node of this run hands over, and its key if its value comes from the graph."""
+        self, name: str, node: NodeLike, inputs: Iterable[str], waits: list[Reference]
+    ) -> tuple[InputBinding, Reference | None]:
+        """The binding of an input that no node of this run hands over, and its reference if its value comes from the graph."""
         place = self._datasets.by_name[name].place
         if place is Place.STORED:
             return self._load(name, node, inputs, waits)
@@ -225,7 +232,7 @@ class _Inputs:
                 self._shared[name] = self._shared_load(name, node, inputs, waits)
         return self._shared[name]
 
-    def _free_input(self, name: str) -> tuple[InputBinding, str | None]:
+    def _free_input(self, name: str) -> tuple[InputBinding, Reference | None]:
         """A free input in memory is a part of each task that reads it; a large one is sent once, as an entry of the graph."""
         found = self._datasets.by_name[name].dataset
         dataset = MemoryDataset() if found is None else found
@@ -234,25 +241,25 @@ class _Inputs:
         return input_binding(comes_from_graph=True), self._graph.add_data(name, DatasetValue(dataset))
 
     def _shared_load(
-        self, name: str, node: NodeLike, inputs: Iterable[str], waits: list[str]
-    ) -> tuple[InputBinding, str]:
+        self, name: str, node: NodeLike, inputs: Iterable[str], waits: list[Reference]
+    ) -> tuple[InputBinding, Reference]:
         load = SharedLoad(self._context, node, name, self._datasets.catalog_for_task([name]))
         copy_mode = self._datasets.by_name[name].copy_mode
         binding = input_binding(True, self._context.backend.copies, copy_mode)  # noqa: FBT003 - keywords take four times as long
         return binding, self._graph.add_task(load, self._before(inputs, waits))
 
     def _load(
-        self, name: str, node: NodeLike, inputs: Iterable[str], waits: list[str]
-    ) -> tuple[InputBinding, str | None]:
+        self, name: str, node: NodeLike, inputs: Iterable[str], waits: list[Reference]
+    ) -> tuple[InputBinding, Reference | None]:
         catalog = self._datasets.catalog_for_task([name])
         if self._context.is_async:
             return InputBinding(catalog=catalog), None
         load = Load(self._context, node, name, catalog, node.inputs.count(name))
-        key = self._graph.add_task(load, self._before(inputs, waits))
-        return input_binding(comes_from_graph=True, has_load_task=True), key
+        task = self._graph.add_task(load, self._before(inputs, waits))
+        return input_binding(comes_from_graph=True, has_load_task=True), task
 
-    def _before(self, inputs: Iterable[str], waits: list[str]) -> list[str]:
-        """The keys that a load waits for: those that the node itself waits for."""
+    def _before(self, inputs: Iterable[str], waits: list[Reference]) -> list[Reference]:
+        """The tasks that a load waits for: those that the node itself waits for."""
         return [*(self._handed_over[name][1] for name in inputs if name in self._handed_over), *waits]
 
 
@@ -282,33 +289,33 @@ class _Outputs:
         return output_binding(stays, copies, copy_mode, place is not Place.MEMORY)
 
     def add_tasks(
-        self, node: NodeLike, names: list[str], bindings: tuple[OutputBinding, ...], call: str
-    ) -> list[str]:
+        self, node: NodeLike, names: list[str], bindings: tuple[OutputBinding, ...], call: Reference
+    ) -> list[Reference]:
         """Add the tasks that save or pick outputs, and note how readers get each output.
 
         Args:
             node: The node.
             names: The outputs of the node.
             bindings: The binding of each output.
-            call: The key of the node's task.
+            call: The node's task.
 
         Returns:
-            The keys of the tasks that save outputs.
+            The tasks that save outputs.
         """
-        saves: dict[str, None] = {}
+        saves: dict[Reference, None] = {}
         for index, (name, binding) in enumerate(zip(names, bindings, strict=True)):
             position = index if len(names) > 1 else None
             if _is_saved_by_call(name, binding):
                 saves[call] = None
             if binding.stays_in_graph:
-                key = call if position is None else self._pick(node, name, position, call)
-                self._handed_over[name] = self._reader_binding(name), key
+                task = call if position is None else self._pick(node, name, position, call)
+                self._handed_over[name] = self._reader_binding(name), task
             if binding.has_save_task:
                 save = Save(self.context, node, name, self._datasets.catalog_for_task([name]), position)
                 saves[self._graph.add_task(save, [call])] = None
         return list(saves)
 
-    def _pick(self, node: NodeLike, name: str, index: int, call: str) -> str:
+    def _pick(self, node: NodeLike, name: str, index: int, call: Reference) -> Reference:
         return self._graph.add_task(PickOutput(self.context, node, name, index), [call])
 
     def _reader_binding(self, name: str) -> InputBinding:

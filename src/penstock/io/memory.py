@@ -33,7 +33,7 @@ class _Empty(Enum):
 _EMPTY: Final = _Empty.EMPTY
 
 # By exact type: a subclass can have attributes that change.
-_IMMUTABLE_TYPES = frozenset({type(None), bool, int, float, complex, str, bytes})
+IMMUTABLE_TYPES = frozenset({type(None), bool, int, float, complex, str, bytes})
 
 
 def _unchanged(data: Data) -> Data:
@@ -57,7 +57,7 @@ def _deepcopy(data: Data) -> Data:
     kind = type(data)
     if kind in _SHALLOW_COPY_BY_TYPE:
         items = chain(data, data.values()) if kind is dict else data
-        if _IMMUTABLE_TYPES.issuperset(map(type, items)):
+        if IMMUTABLE_TYPES.issuperset(map(type, items)):
             # No item can be changed, so a shallow copy is enough, and ten times faster.
             return _SHALLOW_COPY_BY_TYPE[kind](data)
     return copy.deepcopy(data)
@@ -83,7 +83,7 @@ def copied(data: Data, copy_mode: str | None = None) -> Data:
         DatasetError: There is no such copy mode, or the data cannot be copied.
     """
     if copy_mode is None:
-        if type(data) in _IMMUTABLE_TYPES:
+        if type(data) in IMMUTABLE_TYPES:
             return data
         copy_mode = inferred_copy_mode(data)
     try:

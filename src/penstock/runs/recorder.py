@@ -77,8 +77,9 @@ class Recorder:
             if not self._is_last(event):
                 self._events.setdefault(event.node, {})[event.kind, event.dataset] = event
                 return
-            events = {**self._events.pop(event.node, {}), (event.kind, event.dataset): event}
-            self._finish(self._nodes[event.node], list(events.values()))
+            earlier = self._events.pop(event.node, None)
+            events = [event] if earlier is None else [*earlier.values(), event]
+            self._finish(self._nodes[event.node], events)
 
     def _is_last(self, event: Event) -> bool:
         """Whether this event finishes its node."""

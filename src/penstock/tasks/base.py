@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from penstock._pickling import reduce_dataclass
 from penstock.hooks.calls import NO_HOOKS, Hooks
@@ -16,6 +18,11 @@ from penstock.tasks.exceptions import add_note
 if TYPE_CHECKING:
     from penstock._typing import Data, DatasetLike, NodeLike
     from penstock.tasks.node_steps import Seconds
+
+
+# A named tuple made from a tuple, in half the time of a call with its fields: every task makes these.
+_current_node: Callable[[tuple[Any, ...]], CurrentNode] = partial(tuple.__new__, CurrentNode)
+_event: Callable[[tuple[Any, ...]], Event] = partial(tuple.__new__, Event)
 
 
 @dataclass(eq=False, slots=True)
@@ -33,7 +40,8 @@ class Work:
         started = time.time()
         backend = self.context.backend
         error_for_driver = None
-        node = CURRENT_NODE.set(CurrentNode(self.node.name, backend.channel()))
+        name = self.node.name
+        node = CURRENT_NODE.set(_current_node((name, backend.channel())))
         try:
             result, seconds = self.do(values, hooks)
         except BaseException as error:
@@ -49,7 +57,7 @@ class Work:
             raise error_for_driver
         if seconds is not None:
             worker = backend.worker_name()
-            backend.report(Event(self.kind, self.node.name, self.dataset, worker, started, *seconds))
+            backend.report(_event((self.kind, name, self.dataset, worker, started, *seconds)))
         return result
 
     def __dask_tokenize__(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from penstock._pickling import reduce_dataclass
+from penstock.io.memory import IMMUTABLE_TYPES
 from penstock.tasks.base import Work
 from penstock.tasks.node_steps import (
     Seconds,
@@ -90,7 +91,13 @@ class Call(Work):
         """The node's inputs by name."""
         if hooks.for_datasets:
             return {name: self._read(name, each, value, hooks) for name, each, value in self._paired(values)}
-        return {name: each.read(name, value) for name, each, value in self._paired(values)}
+        return {
+            # Numbers and texts are their own copies: no call for them, since a graph may have many thousand small nodes.
+            name: value
+            if type(value) in IMMUTABLE_TYPES and each.comes_from_graph and each.copy_mode is None
+            else each.read(name, value)
+            for name, each, value in self._paired(values)
+        }
 
     def _paired(self, values: tuple[Data, ...]) -> Iterable[tuple[str, InputBinding, Data]]:
         """Each input with its value from the graph. Further values only mean that tasks which this one waits for are done."""
@@ -116,7 +123,10 @@ class Call(Work):
         """The value for the graph of each output, in their order."""
         if hooks.for_datasets:
             return [self._write(name, each, outputs[name], hooks) for name, each in self.named_outputs()]
-        return [each.write(name, outputs[name]) for name, each in self.named_outputs()]
+        bindings = self.bindings.outputs
+        return [
+            each.write(name, outputs[name]) for name, each in zip(self.node.outputs, bindings, strict=True)
+        ]
 
     def _write(self, name: str, binding: OutputBinding, data: Data, hooks: Hooks) -> Data:
         if binding.has_save_task:
