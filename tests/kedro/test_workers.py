@@ -231,3 +231,27 @@ print("result", sorted(result), result["north.total"].load())
     notes = project.notes()
     assert notes.count("plugin calibrate") == 2
     assert notes.count("plugin north.total") == 1
+
+
+def test_sessions_share_the_processes_of_an_open_runner(project):
+    """Also of one that was opened before the project was known: its processes have to enter the project."""
+    project.write(
+        "by_hand.py",
+        """
+from pathlib import Path
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from penstock.kedro import ParallelRunner
+
+with ParallelRunner(max_workers=1) as runner:
+    bootstrap_project(Path.cwd())
+    workers = []
+    for _ in range(2):
+        with KedroSession.create(runtime_params={"scale": 7}) as session:
+            result = session.run(runner=runner, tags=["sum", "gauge"])
+        workers += {record.worker for record in result.records}
+print("result", result["north.total"].load(), len(workers), len({*workers}))
+""",
+    )
+
+    assert "result 45 2 1" in project.python("by_hand.py")
