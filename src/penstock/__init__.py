@@ -69,7 +69,6 @@ from penstock.runner import (
     AbstractRunner,
     NodePolicy,
     NodeRecord,
-    ParallelRunner,
     RunResult,
     SequentialRunner,
     Task,
@@ -79,7 +78,7 @@ from penstock.runner import (
 )
 
 if TYPE_CHECKING:
-    from penstock.runner import DaskRunner
+    from penstock.runner import DaskRunner, ParallelRunner
 
 __version__ = version("penstock")
 
@@ -148,9 +147,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Imported on first use: `import distributed` takes longer than all other imports, and most runs do not need it.
-    if name == "DaskRunner":
-        return runner.DaskRunner
+    # Imported on first use: `import distributed` takes longer than all other imports, and most runs need neither.
+    if name in {"DaskRunner", "ParallelRunner"}:
+        return getattr(runner, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

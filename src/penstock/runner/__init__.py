@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from penstock.runner.abstract import AbstractRunner
-from penstock.runner.processes import ParallelRunner
 from penstock.runner.run import run
 from penstock.runner.select import select_runner
 from penstock.runner.sequential import SequentialRunner
@@ -16,6 +15,7 @@ from penstock.tasks.policy import NodePolicy
 
 if TYPE_CHECKING:
     from penstock.runner.cluster import DaskRunner
+    from penstock.runner.processes import ParallelRunner
 
 __all__ = [
     "AbstractRunner",
@@ -33,7 +33,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # `import distributed` takes longer than all the rest together, and most runs do without.
+    # Imported on first use: `import distributed` takes longer than all other imports, and most runs need neither.
+    if name == "ParallelRunner":
+        from penstock.runner.processes import ParallelRunner  # noqa: PLC0415
+
+        return ParallelRunner
     if name == "DaskRunner":
         from penstock.runner.cluster import DaskRunner  # noqa: PLC0415
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from penstock.runner.processes import ParallelRunner
 from penstock.runner.sequential import SequentialRunner
 from penstock.runner.threads import ThreadRunner
 
@@ -36,6 +35,9 @@ def select_runner(pipeline: PipelineLike, max_parallel_nodes: int = 4) -> Abstra
     layers = pipeline.grouped_nodes
     free = len(layers[0]) if layers else 0
     if free >= max_parallel_nodes:
+        # Imported here, since `import penstock` would take a tenth longer with it.
+        from penstock.runner.processes import ParallelRunner  # noqa: PLC0415
+
         return ParallelRunner(max_workers=min(MAX_PROCESSES, max(free, 1)))
     if free >= MAX_THREADS:
         return ThreadRunner(max_workers=MAX_THREADS)
