@@ -123,11 +123,8 @@ def _sending_lost_inputs(client: Client, inputs: Mapping[str, Data]) -> Iterator
         yield {}
         return
     sender = _Sender(client, inputs)
-    with listening_to_topic(client, sender.topic, sender.answer):
-        try:
-            yield {key: new_task(key, _Request(sender.topic, key)) for key in inputs}
-        finally:
-            sender.close()
+    with listening_to_topic(client, sender.topic, sender.answer), contextlib.closing(sender):
+        yield {key: new_task(key, _Request(sender.topic, key)) for key in inputs}
 
 
 class _Sender:

@@ -126,16 +126,12 @@ def compute(session: ClusterSession, graph: Mapping[str, Any], keys: Sequence[st
 def _leaving_worker_slot() -> Iterator[None]:
     """Inside a task, free the task's slot on its worker for the block: a run in a task must not wait for its own slot."""
     # Not inside of `except`: an exception of the block would have that error as its context.
-    has_seceded = False
-    with contextlib.suppress(ValueError, AttributeError, KeyError):
-        # Raises outside of a task, and in a task that has left its slot already.
-        secede()
-        has_seceded = True
-    try:
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(ValueError, AttributeError, KeyError):
+            # Raises outside of a task, and in a task that has left its slot already.
+            secede()
+            stack.callback(rejoin)
         yield
-    finally:
-        if has_seceded:
-            rejoin()
 
 
 def _wait(client: Client, futures: list[Future], graph: Mapping[str, Any]) -> None:
