@@ -197,18 +197,16 @@ def _close_cluster(cluster: Cluster) -> None:
 
 def _start(arguments: Mapping[str, Any]) -> tuple[Cluster, Client]:
     _check_names(arguments)
-    settings = None if arguments else cluster_settings()
-    of_client = inspect.signature(Client).parameters
     # Both the cluster and its client take `security`; the client gets it from the cluster.
-    of_cluster = {
-        name: value for name, value in arguments.items() if name not in of_client or name == "security"
-    }
-    rest = {name: value for name, value in arguments.items() if name in of_client and name != "security"}
-    cluster = _local_cluster(of_cluster) if settings is None else _configured_cluster(settings)
+    of_client = inspect.signature(Client).parameters.keys() - {"security"}
+    for_client = {name: value for name, value in arguments.items() if name in of_client}
+    for_cluster = {name: value for name, value in arguments.items() if name not in of_client}
+    configured = None if arguments else cluster_settings()
+    settings = configured or ClusterSettings(None, for_cluster, {}, None)
+    cluster = _new_cluster(settings)
     try:
-        if settings is not None:
-            _scale(cluster, settings)
-        return cluster, open_client(**{**rest, "address": cluster})
+        _scale(cluster, settings)
+        return cluster, open_client(**{**for_client, "address": cluster})
     except BaseException:
         cluster.close()
         raise
@@ -242,7 +240,7 @@ def _local_cluster(arguments: Mapping[str, Any]) -> LocalCluster:
         ) from error
 
 
-def _configured_cluster(settings: ClusterSettings) -> Cluster:
+def _new_cluster(settings: ClusterSettings) -> Cluster:
     if settings.cls is None:
         return _local_cluster(settings.arguments)
     cls, arguments = import_class(settings.cls), _with_security(settings.arguments)
