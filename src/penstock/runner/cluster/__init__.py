@@ -157,8 +157,7 @@ class DaskRunner(AbstractRunner):
         began = time.perf_counter()
         session = self._connected(stack)
         if session.ends_with_run:
-            seconds = time.perf_counter() - began
-            log_what_opening_saves(self._log, type(self).__name__, "a cluster", seconds)
+            log_what_opening_saves(self._log, type(self).__name__, "a cluster", time.perf_counter() - began)
         return session
 
     def _connected(self, stack: contextlib.ExitStack) -> ClusterSession:

@@ -68,8 +68,7 @@ class Supervisor:
         if self._cluster is not None:
             each = [job.worker_processes for job in self._jobs().values()]
             return len(self._cluster.worker_spec) * max(each, default=1)
-        plan = getattr(self._client.cluster, "plan", None)
-        return len(plan) if plan is not None else 0
+        return len(getattr(self._client.cluster, "plan", ()))
 
     @property
     def may_grow(self) -> bool:
@@ -140,8 +139,7 @@ class Supervisor:
             cluster.scale(len(wanted))
         elif not existing and not count:
             raise NoWorkersError(
-                f"Dask has given up all workers of the cluster, and starts none: call its scale({len(wanted)})",
-                [],
+                f"Dask has given up all workers of the cluster, and starts none: call its scale({len(wanted)})"
             )
 
     # Jobs of a queue
