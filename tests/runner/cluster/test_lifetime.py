@@ -6,6 +6,8 @@ import importlib.util
 import logging
 import os
 import signal
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -85,6 +87,35 @@ def test_the_cluster_ends_when_the_block_is_left_by_an_exception(error):
         leave()
 
     assert sessions[0].client.cluster.status.name == "closed"
+
+
+def test_a_run_that_is_interrupted_leaves_the_cluster_to_the_next(tmp_path):
+    """In a notebook one interrupts a run and goes on with the runner that `open` has opened."""
+    begun, ended = tmp_path / "begun", tmp_path / "ended"
+
+    def slow():
+        begun.touch()
+        time.sleep(0.5)
+        ended.touch()
+        return 1
+
+    def interrupt():
+        for _ in range(600):
+            if begun.exists():
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+            time.sleep(0.05)
+
+    with DaskRunner(**THREADS) as runner:
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            runner.run(pipeline([node(slow, None, "made", name="slow")]), DataCatalog())
+        thread.join()
+        had_ended = ended.exists()
+
+        assert added(runner)["b"].load() == 2
+    assert had_ended, "A task of the run went on after it."
 
 
 def test_a_runner_whose_cluster_does_not_start_is_not_open():
