@@ -25,8 +25,7 @@ class CSVDataset(FileDataset):
 
     `load_args` are arguments of `pandas.read_csv`, `save_args` arguments of `DataFrame.to_csv`, where `index=False` is
     the default. With `chunksize` or `iterator` in `load_args`, `load` returns a pandas reader, which reads the file chunk
-    by chunk. `FileDataset` has the other
-    arguments.
+    by chunk. `FileDataset` has the other arguments.
 
     Example:
         >>> import pandas
@@ -85,8 +84,7 @@ class ParquetDataset(FileDataset):
     """A pandas `DataFrame` as one Parquet file; `load` also reads a folder of Parquet files.
 
     `load_args` are arguments of `pandas.read_parquet`, `save_args` arguments of `DataFrame.to_parquet` except
-    `partition_cols`. `FileDataset` has the other
-    arguments.
+    `partition_cols`. `FileDataset` has the other arguments.
 
     Example:
         >>> import pandas, pyarrow
