@@ -276,7 +276,7 @@ def test_ctrl_c_in_a_block_ends_its_processes(script):
     process = script(
         f"""{OPEN}
 try:
-    with ParallelRunner(2) as runner:
+    with ParallelRunner(1) as runner:
         print(worker(runner), flush=True)
         time.sleep(60)
 except KeyboardInterrupt:
