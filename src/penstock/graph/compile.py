@@ -22,7 +22,7 @@ import gc
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from penstock.graph.builder import GraphBuilder
@@ -109,13 +109,17 @@ class _Compiler:
 
     def __init__(self, pipeline: PipelineLike, catalog: CatalogLike, hooks: Hooks, context: Context) -> None:
         leaves_process = context.backend.leaves_process
-        self.pipeline = pipeline
+        self.pipeline, self.context = pipeline, context
         self.datasets = DatasetIndex(pipeline, catalog, leaves_process=leaves_process)
         self.graph = GraphBuilder(hooks, leaves_process=leaves_process)
         self.handed_over: HandedOver = {}
         self.inputs = _Inputs(context, self.datasets, self.graph, self.handed_over)
         self.outputs = _Outputs(context, self.datasets, self.graph, self.handed_over)
-        self.calls = _Calls(context)
+        self.bindings: Callable[..., Bindings] = cache(partial(Bindings, context))
+        """Nodes with the same bindings share one object."""
+        # By identity, since a callable need not be hashable; the pipeline keeps it alive.
+        functions = {id(node.func): node.func for node in pipeline.nodes}
+        self.generators = {key for key, each in functions.items() if inspect.isgeneratorfunction(each)}
         self.has_node_hooks = hooks.for_nodes
         self.last_tasks: dict[NodeLike, list[Reference]] = {}
         """For each node that saves or confirms datasets: the last tasks that do so."""
@@ -144,10 +148,10 @@ class _Compiler:
     def _add(self, node: NodeLike, waits: list[Reference]) -> None:
         """Add the tasks of a node, which start after the tasks `waits`."""
         inputs, outputs = node.inputs, node.outputs
-        call_type = self.calls.type_for(node.func)
+        call_type = self._call_type(node)
         input_bindings, arguments = self.inputs.bind(node, inputs, waits)
         output_bindings = self.outputs.bind(outputs, saves_inside=call_type is not Call)
-        call = self.calls.bindings(call_type, input_bindings, output_bindings)(node)
+        call = self.bindings(call_type, input_bindings, output_bindings)(node)
         if self.has_node_hooks:
             call.catalog = self.datasets.catalog_for_hooks(dict.fromkeys((*inputs, *outputs)))
         confirmed = node.confirms
@@ -156,40 +160,20 @@ class _Compiler:
         task = self.graph.add_task(call, [*arguments, *waits] if waits else arguments)
         saves = self.outputs.add_tasks(node, outputs, output_bindings, task)
         if confirmed and call_type is Call:
-            confirm = Confirm(self.outputs.context, node, self.datasets.catalog_for_task(confirmed))
+            confirm = Confirm(self.context, node, self.datasets.catalog_for_task(confirmed))
             saves = [self.graph.add_task(confirm, saves or [task])]
         if saves:
             self.last_tasks[node] = saves
 
-
-class _Calls:
-    """Makes the bindings of calls; nodes with the same bindings share one object."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._bindings: dict[tuple[Any, ...], Bindings] = {}
-        self._types: dict[int, type[Call]] = {}
-
-    def type_for(self, function: Callable[..., Any]) -> type[Call]:
-        """The class of the work that calls a node with this function."""
-        if self._context.is_async:
+    def _call_type(self, node: NodeLike) -> type[Call]:
+        """The class of the work that calls the node."""
+        if self.context.is_async:
             return AsyncCall
-        # By identity, since a callable need not be hashable; the pipeline keeps it alive.
-        found = self._types.get(id(function))
-        if found is None:
-            found = StreamCall if inspect.isgeneratorfunction(function) else Call
-            self._types[id(function)] = found
-        return found
+        return StreamCall if id(node.func) in self.generators else Call
 
-    def bindings(
-        self, call_type: type[Call], inputs: tuple[InputBinding, ...], outputs: tuple[OutputBinding, ...]
-    ) -> Bindings:
-        """The same object for the same arguments."""
-        key = call_type, inputs, outputs
-        bindings = self._bindings.get(key)
-        if bindings is None:
-            bindings = self._bindings[key] = Bindings(call_type, self._context, inputs, outputs)
-        return bindings
+
+_Source: TypeAlias = tuple[InputBinding, Reference | None]
+"""The binding of an input, and its reference if its value comes from the graph."""
 
 
 class _Inputs:
@@ -200,7 +184,7 @@ class _Inputs:
     ) -> None:
         self._context, self._datasets, self._graph = context, datasets, graph
         self._handed_over = handed_over
-        self._shared: dict[str, tuple[InputBinding, Reference | None]] = {}
+        self._shared: dict[str, _Source] = {}
         """The binding and the reference of free inputs and cached datasets, which all readers share."""
 
     def bind(
@@ -210,7 +194,7 @@ class _Inputs:
         unique = dict.fromkeys(names)
         bindings, arguments = [], []
         for name in unique:
-            binding, argument = self._handed_over.get(name) or self._from_catalog(name, node, unique, waits)
+            binding, argument = self._handed_over.get(name) or self._from_catalog(name, node, waits)
             if len(unique) < len(names):
                 binding = replace(binding, times=names.count(name))
             bindings.append(binding)
@@ -218,21 +202,17 @@ class _Inputs:
                 arguments.append(argument)
         return tuple(bindings), arguments
 
-    def _from_catalog(
-        self, name: str, node: NodeLike, inputs: Iterable[str], waits: list[Reference]
-    ) -> tuple[InputBinding, Reference | None]:
+    def _from_catalog(self, name: str, node: NodeLike, waits: list[Reference]) -> _Source:
         """The binding of an input that no node of this run hands over, and its reference if its value comes from the graph."""
         place = self._datasets.by_name[name].place
         if place is Place.STORED:
-            return self._load(name, node, inputs, waits)
+            return self._load(name, node, waits)
         if name not in self._shared:
-            if place is Place.MEMORY:
-                self._shared[name] = self._free_input(name)
-            else:
-                self._shared[name] = self._shared_load(name, node, inputs, waits)
+            is_memory = place is Place.MEMORY
+            self._shared[name] = self._free_input(name) if is_memory else self._shared_load(name, node, waits)
         return self._shared[name]
 
-    def _free_input(self, name: str) -> tuple[InputBinding, Reference | None]:
+    def _free_input(self, name: str) -> _Source:
         """A free input in memory is a part of each task that reads it; a large one is sent once, as an entry of the graph."""
         found = self._datasets.by_name[name].dataset
         dataset = MemoryDataset() if found is None else found
@@ -240,26 +220,23 @@ class _Inputs:
             return InputBinding(dataset=dataset), None
         return input_binding(comes_from_graph=True), self._graph.add_data(name, DatasetValue(dataset))
 
-    def _shared_load(
-        self, name: str, node: NodeLike, inputs: Iterable[str], waits: list[Reference]
-    ) -> tuple[InputBinding, Reference]:
+    def _shared_load(self, name: str, node: NodeLike, waits: list[Reference]) -> _Source:
         load = SharedLoad(self._context, node, name, self._datasets.catalog_for_task([name]))
         copy_mode = self._datasets.by_name[name].copy_mode
         binding = input_binding(True, self._context.backend.copies, copy_mode)  # noqa: FBT003 - keywords take four times as long
-        return binding, self._graph.add_task(load, self._before(inputs, waits))
+        return binding, self._graph.add_task(load, self._before(node, waits))
 
-    def _load(
-        self, name: str, node: NodeLike, inputs: Iterable[str], waits: list[Reference]
-    ) -> tuple[InputBinding, Reference | None]:
+    def _load(self, name: str, node: NodeLike, waits: list[Reference]) -> _Source:
         catalog = self._datasets.catalog_for_task([name])
         if self._context.is_async:
             return InputBinding(catalog=catalog), None
         load = Load(self._context, node, name, catalog, node.inputs.count(name))
-        task = self._graph.add_task(load, self._before(inputs, waits))
+        task = self._graph.add_task(load, self._before(node, waits))
         return input_binding(comes_from_graph=True, has_load_task=True), task
 
-    def _before(self, inputs: Iterable[str], waits: list[Reference]) -> list[Reference]:
+    def _before(self, node: NodeLike, waits: list[Reference]) -> list[Reference]:
         """The tasks that a load waits for: those that the node itself waits for."""
+        inputs = dict.fromkeys(node.inputs)
         return [*(self._handed_over[name][1] for name in inputs if name in self._handed_over), *waits]
 
 

@@ -141,21 +141,17 @@ def check_inputs(pipeline: PipelineLike, catalog: CatalogLike) -> None:
         MissingInputError: Names all that it lacks, each with names that are close to it.
     """
     missing = {name for name in pipeline.inputs() if name not in catalog}
-    if not missing:
-        return
-    known = list(catalog.keys()) if hasattr(catalog, "keys") else []
-    close = {name: difflib.get_close_matches(name, known) for name in missing}
-    raise MissingInputError(
-        missing, type(catalog).__name__, {name: near for name, near in close.items() if near}
-    )
+    if missing:
+        known = list(catalog.keys()) if hasattr(catalog, "keys") else []
+        close = {name: near for name in missing if (near := difflib.get_close_matches(name, known))}
+        raise MissingInputError(missing, type(catalog).__name__, close)
 
 
 def _data_bytes(dataset: DatasetLike | None) -> int:
     """About how large the data in a memory dataset is; data that is still on a cluster counts as large."""
     if getattr(dataset, "deferred", None) is not None:
         return MAX_PARAMETER_BYTES + 1
-    size: int = sizeof(data_in_memory(dataset))
-    return size
+    return int(sizeof(data_in_memory(dataset)))
 
 
 def subcatalog(catalog: CatalogLike, datasets: Mapping[str, DatasetLike | None]) -> CatalogLike:

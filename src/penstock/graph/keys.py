@@ -38,13 +38,8 @@ def _local_name_first(name: str) -> str:
     """The local name before the namespace, since the dashboard's bars show only twelve characters."""
     if name.isidentifier():
         return name[:MAX_NAME_LENGTH]
-    namespace, _, local = name.rpartition(".")
-    text = (
-        f"{_INVALID_CHARACTER.sub('_', local)}@{_INVALID_CHARACTER.sub('_', namespace)}"
-        if namespace
-        else _INVALID_CHARACTER.sub("_", local)
-    )
-    return text[:MAX_NAME_LENGTH]
+    namespace, _, local = _INVALID_CHARACTER.sub("_", name).rpartition(".")
+    return (f"{local}@{namespace}" if namespace else local)[:MAX_NAME_LENGTH]
 
 
 def task_text(key: str) -> str:

@@ -58,16 +58,8 @@ class NodePlan:
     """Outputs that stay in memory."""
 
     def __str__(self) -> str:
-        parts = [
-            f"{verb} {', '.join(names)}"
-            for verb, names in (
-                ("loads", self.loads),
-                ("takes", self.takes),
-                ("saves", self.saves),
-                ("keeps", self.keeps),
-            )
-            if names
-        ]
+        names_by_verb = {verb: getattr(self, verb) for verb in ("loads", "takes", "saves", "keeps")}
+        parts = [f"{verb} {', '.join(names)}" for verb, names in names_by_verb.items() if names]
         return f"{self.layer:>3}. {self.name}: {'; '.join(parts)}"
 
 

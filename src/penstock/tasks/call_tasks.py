@@ -46,11 +46,9 @@ class Call(Work):
     kind = "call"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (
-            (self.bindings, (self.node,))
-            if self.catalog is None and self.confirms is None
-            else reduce_dataclass(self)
-        )
+        if self.catalog is None and self.confirms is None:
+            return self.bindings, (self.node,)
+        return reduce_dataclass(self)
 
     def __str__(self) -> str:
         names = self.node.inputs
@@ -67,16 +65,26 @@ class Call(Work):
 
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds]:
         """The result, and the seconds to load, to call and to save."""
+        return self.finish(*self.call(values, hooks), hooks)
+
+    def call(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[dict[str, Data], float, float]:
+        """The outputs, and the seconds to load and to call."""
         clock = time.perf_counter
         started = clock()
         inputs = self.read_inputs(values, hooks)
         loaded = clock()
         outputs = call_node(self.node, inputs, self.catalog, hooks, self.context)
-        called = clock()
-        result = self.hand_over(outputs, hooks)
-        return result, (loaded - started, called - loaded, clock() - called)
+        return outputs, loaded - started, clock() - loaded
 
-    def hand_over(self, outputs: dict[str, Data], hooks: Hooks) -> Data:
+    def finish(
+        self, outputs: dict[str, Data], load_seconds: float, call_seconds: float, hooks: Hooks
+    ) -> tuple[Data, Seconds]:
+        """Hand over the outputs of `call`. Returns what `do` returns."""
+        called = time.perf_counter()
+        result = self._hand_over(outputs, hooks)
+        return result, (load_seconds, call_seconds, time.perf_counter() - called)
+
+    def _hand_over(self, outputs: dict[str, Data], hooks: Hooks) -> Data:
         """The result, after the outputs are saved and confirmed that this task saves and confirms."""
         values = self.write_outputs(outputs, hooks)
         if self.confirms is not None:
@@ -176,8 +184,8 @@ class Bindings:
     """The part of a call that many nodes share. A pickled call is only this and its node."""
 
     __reduce__ = reduce_dataclass
-    call_type: type[Call]
     context: Context
+    call_type: type[Call]
     inputs: tuple[InputBinding, ...]
     """In the order of the node's datasets; a dataset that the node names twice has one binding."""
     outputs: tuple[OutputBinding, ...]

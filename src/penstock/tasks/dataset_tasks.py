@@ -10,13 +10,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from penstock.hooks.calls import NO_HOOKS
 from penstock.tasks.base import Work
-from penstock.tasks.node_steps import (
-    Seconds,
-    confirm_datasets,
-    load_dataset,
-    save_dataset,
-)
+from penstock.tasks.node_steps import Seconds, confirm_datasets, load_dataset, save_dataset
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data
@@ -47,22 +43,15 @@ class Load(Work):
 
 
 @dataclass(eq=False, slots=True)
-class SharedLoad(Work):
+class SharedLoad(Load):
     """Loads a cached dataset once for all nodes that read it; their own tasks fire the hooks."""
 
-    dataset: str
-    catalog: CatalogLike
-    kind = "load"
-    uses_values = False
-
     def __str__(self) -> str:
-        return f"the load of {self.dataset!r} for node {self.node.name!r} and all other nodes that read it"
+        return f"{Load.__str__(self)} and all other nodes that read it"
 
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds]:  # noqa: ARG002
         """The data, from the cache or from the dataset in it."""
-        clock = time.perf_counter()
-        self.release_file_cache(self.catalog[self.dataset])
-        return self.catalog.load(self.dataset), (time.perf_counter() - clock, 0.0, 0.0)
+        return Load.do(self, values, NO_HOOKS)
 
 
 @dataclass(eq=False, slots=True)

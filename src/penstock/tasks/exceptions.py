@@ -93,7 +93,7 @@ class _ErrorWithCauses:
 
 def pack_error(error: BaseException, task: str) -> PackedError:
     """The exception to raise in a worker process in place of `error`."""
-    return PackedError(task, _pickled(error), "".join(_formatted(error)))
+    return PackedError(task, _pickled(error), "".join(traceback.format_exception(error)))
 
 
 def unpack_error(packed: PackedError) -> BaseException:
@@ -122,8 +122,7 @@ def _pickled(error: BaseException) -> bytes:
     text when it is unpickled. So it is unpickled here as well.
     """
     picklable = _with_causes(error)
-    payload: bytes = cloudpickle.dumps(picklable) if picklable is not None else b""
-    return payload
+    return b"" if picklable is None else bytes(cloudpickle.dumps(picklable))
 
 
 def _with_causes(error: BaseException) -> _ErrorWithCauses | None:
@@ -194,7 +193,3 @@ def _picklable(error: BaseException) -> BaseException:
 
 def _as_text(error: BaseException) -> NodeError:
     return NodeError(type(error).__name__, str(error))
-
-
-def _formatted(error: BaseException) -> list[str]:
-    return traceback.format_exception(type(error), error, error.__traceback__)

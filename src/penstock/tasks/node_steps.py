@@ -111,12 +111,7 @@ def call_node(
     """
     if not hooks.for_nodes:
         return node.run(inputs)
-    arguments: dict[str, Any] = {
-        "node": node,
-        "catalog": catalog,
-        "is_async": context.is_async,
-        "run_id": context.run_id,
-    }
+    arguments = {"node": node, "catalog": catalog, "is_async": context.is_async, "run_id": context.run_id}
     if hooks.before_node_run is not None:
         inputs |= _replacements(node, hooks.before_node_run(inputs=inputs.copy(), **arguments))
     try:
@@ -160,13 +155,14 @@ def check_outputs_sendable(node: NodeLike, values: Iterable[Data]) -> None:
         CannotSendError: Names the outputs that cannot be sent, each with the reason.
     """
     reasons = {
-        f"output {name!r} of node {node.name!r}": why_not_sendable(value)
+        f"output {name!r} of node {node.name!r}": reason
         for name, value in zip(node.outputs, values, strict=True)
-        if type(value) not in _ALWAYS_SENDABLE and inferred_copy_mode(value) != "copy"
+        if type(value) not in _ALWAYS_SENDABLE
+        and inferred_copy_mode(value) != "copy"
+        and (reason := why_not_sendable(value)) is not None
     }
-    refused = {name: reason for name, reason in reasons.items() if reason is not None}
-    if refused:
-        raise CannotSendError(refused)
+    if reasons:
+        raise CannotSendError(reasons)
 
 
 _ALWAYS_SENDABLE = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray})

@@ -14,16 +14,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from penstock._pickling import reduce_dataclass
 from penstock.tasks.base import Work
-from penstock.tasks.node_steps import Seconds, call_node
 
 if TYPE_CHECKING:
     from penstock._typing import Data
     from penstock.hooks import Hooks
-    from penstock.tasks.bindings import InputBinding
     from penstock.tasks.call_tasks import Call
     from penstock.tasks.dataset_tasks import Load
+    from penstock.tasks.node_steps import Seconds
     from penstock.tasks.policy import NodePolicy
 
 _LOG = logging.getLogger(__name__)
@@ -46,7 +44,6 @@ class Retried(Work):
     dataset: str
     work: Work
     policy: NodePolicy
-    __reduce__ = reduce_dataclass
 
     @property
     def kind(self) -> str:  # type: ignore[override]
@@ -73,7 +70,6 @@ class RetriedCall(Retried):
     work: Call
     loads: Mapping[str, Load]
     """Loads the stored inputs again for the second and later attempts, by the name of the dataset."""
-    __reduce__ = reduce_dataclass
 
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds]:
         """The result of the call; the seconds to load and to call are from the last attempt."""
@@ -81,30 +77,18 @@ class RetriedCall(Retried):
 
         def attempt() -> tuple[dict[str, Data], float, float]:
             fresh = self._fresh_values(values, hooks) if next(numbers) else values
-            return self._call(fresh, hooks)
+            return self.work.call(fresh, hooks)
 
-        outputs, loading, calling = _with_retries(attempt, self.policy, self.work)
-        clock = time.perf_counter
-        called = clock()
-        result = self.work.hand_over(outputs, hooks)
-        return result, (loading, calling, clock() - called)
+        return self.work.finish(*_with_retries(attempt, self.policy, self.work), hooks)
 
     def _fresh_values(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, ...]:
         """The values from the graph, with those loaded again that a failed attempt may have changed."""
-        inputs = [(name, each) for name, each in self.work.named_inputs() if each.comes_from_graph]
-        fresh = [self._fresh_value(*pair, value, hooks) for pair, value in zip(inputs, values, strict=False)]
-        return (*fresh, *values[len(inputs) :])
-
-    def _fresh_value(self, name: str, binding: InputBinding, value: Data, hooks: Hooks) -> Data:
-        return self.loads[name].do((), hooks)[0] if binding.has_load_task else value
-
-    def _call(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[dict[str, Data], float, float]:
-        """The outputs of one attempt, and its seconds to load and to call."""
-        started = time.perf_counter()
-        inputs = self.work.read_inputs(values, hooks)
-        loaded = time.perf_counter()
-        outputs = call_node(self.node, inputs, self.work.catalog, hooks, self.context)
-        return outputs, loaded - started, time.perf_counter() - loaded
+        names = [name for name, each in self.work.named_inputs() if each.comes_from_graph]
+        fresh = [
+            self.loads[name].do((), hooks)[0] if name in self.loads else value
+            for name, value in zip(names, values, strict=False)
+        ]
+        return (*fresh, *values[len(names) :])
 
 
 def _with_retries(attempt: Callable[[], Result], policy: NodePolicy, work: Work) -> Result:

@@ -26,8 +26,7 @@ class DatasetValue:
 
     def __sizeof__(self) -> int:
         """About the bytes of the data, for Dask's workers and ours."""
-        size: int = sizeof(data_in_memory(self.dataset))
-        return size
+        return int(sizeof(data_in_memory(self.dataset)))
 
 
 def unwrap_value(value: Data) -> Data:
