@@ -48,7 +48,7 @@ def test_two_readers_of_one_file_in_memory_have_their_own_positions():
     fsspec.filesystem("memory").pipe_file("/shared", b"content")
     location = located("memory://shared")
 
-    with location.read() as first, location.read() as second:
+    with location.open() as first, location.open() as second:
         start = first.read(3)
         assert second.read() == b"content"
         assert start + first.read() == b"content"
@@ -57,7 +57,7 @@ def test_two_readers_of_one_file_in_memory_have_their_own_positions():
 def test_a_file_is_closed_when_the_reader_is_done(tmp_path):
     (tmp_path / "file").write_bytes(b"content")
 
-    with located(tmp_path / "file").read() as file:
+    with located(tmp_path / "file").open() as file:
         pass
 
     assert file.closed
@@ -113,6 +113,6 @@ def test_a_file_in_an_archive_is_read(tmp_path, kind):
     path = tmp_path / f"archive.{kind}"
     packed(path, b"content")
 
-    with located(f"{kind}://file::{path}").read() as file:
+    with located(f"{kind}://file::{path}").open() as file:
         gc.collect()
         assert file.read() == b"content"

@@ -56,9 +56,7 @@ class DataCatalog:
         self.validation_enabled = validation_enabled
         # Look-ups take the lock as well, since a dataset is missing for a moment while it is replaced.
         self._lock = threading.RLock()
-        self._dataset_by_name: dict[str, DatasetLike] = {}
-        for name, dataset in (datasets or {}).items():
-            self._dataset_by_name[name] = _as_dataset(dataset)
+        self._dataset_by_name = {name: _as_dataset(each) for name, each in (datasets or {}).items()}
 
     # Names and datasets
 
@@ -357,10 +355,9 @@ class SharedMemoryDataCatalog(DataCatalog):
         Raises:
             CannotSendError: Some cannot; the error has a reason for each. It is an `AttributeError`.
         """
-        reasons = {name: _why_not_sendable(dataset) for name, dataset in self.items()}
-        reason_by_name = {name: reason for name, reason in reasons.items() if reason}
-        if reason_by_name:
-            raise CannotSendError(reason_by_name)
+        reasons = {name: reason for name, each in self.items() if (reason := _why_not_sendable(each))}
+        if reasons:
+            raise CannotSendError(reasons)
 
 
 def _why_not_sendable(dataset: DatasetLike) -> str | None:

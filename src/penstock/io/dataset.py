@@ -11,7 +11,7 @@ import functools
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, TypeGuard, TypeVar
 
 from penstock.errors import DatasetError
 from penstock.io.redaction import hide_in_error, without_secret_options, without_url_secrets
@@ -31,19 +31,16 @@ _UNCHANGED_ERRORS = {"save": (DatasetError, FileNotFoundError, NotADirectoryErro
 _IS_WRAPPED = "_is_wrapped"
 """The attribute that marks a wrapped method."""
 
+_Method: TypeAlias = Callable[Concatenate[_Dataset, _Arguments], _Result]
+
 
 def _wrapper(
     operation: str,
-) -> Callable[
-    [Callable[Concatenate[_Dataset, _Arguments], _Result]],
-    Callable[Concatenate[_Dataset, _Arguments], _Result],
-]:
+) -> Callable[[_Method[_Dataset, _Arguments, _Result]], _Method[_Dataset, _Arguments, _Result]]:
     """A decorator for the method that does this operation: "load", "save", "exists" or "release"."""
     unchanged = _UNCHANGED_ERRORS.get(operation, ())
 
-    def wrap(
-        method: Callable[Concatenate[_Dataset, _Arguments], _Result],
-    ) -> Callable[Concatenate[_Dataset, _Arguments], _Result]:
+    def wrap(method: _Method[_Dataset, _Arguments, _Result]) -> _Method[_Dataset, _Arguments, _Result]:
         if getattr(method, _IS_WRAPPED, False) or getattr(method, "__isabstractmethod__", False):
             return method
 

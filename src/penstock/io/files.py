@@ -100,7 +100,7 @@ class FileDataset(AbstractDataset):
         Raises:
             DatasetError: The file is missing, or does not have this format.
         """
-        with self._location.read() as file:
+        with self._location.open() as file:
             return self._read(file)
 
     def save(self, data: Data) -> None:

@@ -7,7 +7,7 @@ import io
 import os
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
@@ -37,12 +37,6 @@ class Location:
     read_options: Mapping[str, Any] = field(default_factory=dict)
     write_options: Mapping[str, Any] = field(default_factory=dict)
 
-    @contextmanager
-    def read(self) -> Iterator[IO[bytes]]:
-        """The file, open for reading until the block ends."""
-        with self.open() as file:
-            yield file
-
     def open(self) -> IO[bytes]:
         """The file, open for reading; the caller closes it."""
         if self.is_local and not self.read_options:
@@ -63,12 +57,11 @@ class Location:
         """A file to write to. It replaces this one when the block ends, and is removed when the block raises."""
         options = dict(self.write_options)
         compression = options.pop("compression", None)
-        with self._uncompressed_replacement(options) as file:
-            if compression is None:
-                yield file
-            else:
-                with _compressed(file, compression, self.url) as compressed:
-                    yield compressed
+        with (
+            self._uncompressed_replacement(options) as file,
+            _compressed(file, compression, self.url) as replacement,
+        ):
+            yield replacement
 
     def _uncompressed_replacement(self, options: Mapping[str, Any]) -> AbstractContextManager[IO[bytes]]:
         if self.is_local:
@@ -150,8 +143,8 @@ def _without_mode(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name != "mode"}
 
 
-@contextmanager
-def _compressed(file: IO[bytes], compression: str, url: str) -> Iterator[IO[bytes]]:
+def _compressed(file: IO[bytes], compression: str | None, url: str) -> Any:
+    if compression is None:
+        return nullcontext(file)
     name = importlib.import_module("fsspec.core").get_compression(url, compression)
-    with importlib.import_module("fsspec.compression").compr[name](file, mode="wb") as compressed:
-        yield compressed
+    return importlib.import_module("fsspec.compression").compr[name](file, mode="wb")

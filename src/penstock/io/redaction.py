@@ -53,11 +53,8 @@ def _all_texts(option: object) -> Iterator[str]:
         yield option
     elif isinstance(option, bytes):
         yield option.decode(errors="ignore")
-    elif isinstance(option, Mapping):
-        for value in option.values():
-            yield from _all_texts(value)
     elif isinstance(option, Iterable):
-        for value in option:
+        for value in option.values() if isinstance(option, Mapping) else option:
             yield from _all_texts(value)
 
 
@@ -80,11 +77,10 @@ def _secrets_in(value: object) -> object:
 
 def without_secret_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options, with `***` for those whose names mark them as secret, at any depth."""
-    return {name: _shown_option(name, value) for name, value in options.items()}
-
-
-def _shown_option(name: str, value: object) -> object:
-    return HIDDEN if _SECRET_NAME.search(str(name)) else _without_secrets(value)
+    return {
+        name: HIDDEN if _SECRET_NAME.search(str(name)) else _without_secrets(value)
+        for name, value in options.items()
+    }
 
 
 def _without_secrets(value: object) -> object:

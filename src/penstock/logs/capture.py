@@ -12,11 +12,11 @@ import contextlib
 import logging
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from penstock.logs.channel import STREAMS
-from penstock.logs.current_node import CURRENT_NODE, CurrentNode, is_dask_logger, naming_nodes
+from penstock.logs.current_node import CURRENT_NODE, CurrentNode, is_dask_logger, naming_nodes, replaced
 from penstock.logs.records import record_message
 
 if TYPE_CHECKING:
@@ -32,9 +32,11 @@ def start_capture(channel: Channel) -> None:
     with _lock:
         if not _open:
             _replaced.enter_context(naming_nodes(_current_node))
-            _replaced.enter_context(_captured_records())
-            for stream in STREAMS:
-                _replaced.enter_context(_captured_stream(stream))
+            _capture_records()
+            for name in STREAMS:
+                stream = getattr(sys, name)
+                if stream is not None:
+                    _replaced.enter_context(replaced(sys, name, _Stream(stream, name)))
         _open.append(channel)
 
 
@@ -60,8 +62,7 @@ def _current_channel() -> Channel | None:
     return None if node is None else node.channel
 
 
-@contextlib.contextmanager
-def _captured_records() -> Iterator[None]:
+def _capture_records() -> None:
     is_enabled_for, call_handlers = logging.Logger.isEnabledFor, logging.Logger.callHandlers
 
     def filtered(self: logging.Logger, level: int) -> bool:
@@ -78,34 +79,12 @@ def _captured_records() -> Iterator[None]:
         except Exception:  # noqa: BLE001 - arguments that do not fit the text, for instance; logging prints such errors
             _HANDLER.handleError(record)
 
-    cls: Any = logging.Logger
-    cls.isEnabledFor, cls.callHandlers = filtered, sent
-    try:
-        yield
-    finally:
-        # Left alone if another library has wrapped them since: they change nothing while no channel is open.
-        if cls.isEnabledFor is filtered:
-            cls.isEnabledFor = is_enabled_for
-        if cls.callHandlers is sent:
-            cls.callHandlers = call_handlers
+    # If another library wraps them, they stay, and change nothing while no channel is open.
+    _replaced.enter_context(replaced(logging.Logger, "isEnabledFor", filtered))
+    _replaced.enter_context(replaced(logging.Logger, "callHandlers", sent))
 
 
 _HANDLER = logging.Handler()
-
-
-@contextlib.contextmanager
-def _captured_stream(name: str) -> Iterator[None]:
-    real = getattr(sys, name)
-    if real is None:
-        yield
-        return
-    stream = _Stream(real, name)
-    setattr(sys, name, stream)
-    try:
-        yield
-    finally:
-        if getattr(sys, name) is stream:
-            setattr(sys, name, real)
 
 
 class _Stream:

@@ -54,12 +54,23 @@ def current_node_restored() -> Iterator[None]:
         CURRENT_NODE.set(before)
 
 
+@contextlib.contextmanager
+def replaced(owner: Any, name: str, replacement: Any) -> Iterator[None]:
+    """Replace an attribute for the length of a block. If another library replaces it as well, its replacement stays."""
+    before = getattr(owner, name)
+    setattr(owner, name, replacement)
+    try:
+        yield
+    finally:
+        if getattr(owner, name) is replacement:
+            setattr(owner, name, before)
+
+
 _lock = threading.Lock()
 _users = 0
+_replaced = contextlib.ExitStack()
 _naming: Any = None
 """The `makeRecord` that adds names, while there are users."""
-_before: Any = None
-"""The `makeRecord` that it replaced."""
 
 
 def _with_node_names(
@@ -77,12 +88,11 @@ def _with_node_names(
 @contextlib.contextmanager
 def naming_nodes(find_node: FindNode = CURRENT_NODE.get) -> Iterator[None]:
     """Inside this block, log records of nodes in this process carry the node's name. Blocks may overlap, in any threads."""
-    global _users, _naming, _before  # noqa: PLW0603 - loggers are one for the whole process
-    cls: Any = logging.Logger
+    global _users, _naming  # noqa: PLW0603 - loggers are one for the whole process
     with _lock:
         if not _users:
-            _before = cls.makeRecord
-            _naming = cls.makeRecord = _with_node_names(_before, find_node)
+            _naming = _with_node_names(logging.Logger.makeRecord, find_node)
+            _replaced.enter_context(replaced(logging.Logger, "makeRecord", _naming))
         _users += 1
     try:
         yield
@@ -90,6 +100,5 @@ def naming_nodes(find_node: FindNode = CURRENT_NODE.get) -> Iterator[None]:
         with _lock:
             _users -= 1
             if not _users:
-                if cls.makeRecord is _naming:
-                    cls.makeRecord = _before
+                _replaced.close()
                 _naming = None
