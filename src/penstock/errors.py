@@ -338,7 +338,7 @@ class NodeError(PenstockError, RuntimeError):
 
 
 class RunnerError(PenstockError, ValueError):
-    """A runner argument that is not valid.
+    """An argument of a runner that is not valid, or a runner that is closed, or open already.
 
     Example:
         >>> print(RunnerError("max_workers must be at least 1, not 0"))
