@@ -159,7 +159,7 @@ def kedro_seconds(runner: str) -> float:
 
 SMALL = "functions that add two integers, all in memory"
 
-NEAR_DASK = Bar(1.5)
+NEAR_DASK = Bar(1.35)
 AS_DASK_ON_A_CLUSTER = Bar(1.3)
 AS_AN_OPEN_POOL = Bar(1.35)
 FAR_FROM_KEDRO = Bar(30, is_floor=True)

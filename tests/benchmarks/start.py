@@ -110,7 +110,7 @@ def bare_runs() -> list[float]:
 
 BENCHMARKS = {
     "import": Benchmark(
-        (Row("start, import penstock", "in a new Python; bare: import dask, pluggy", Bar(1.3)),), imports
+        (Row("start, import penstock", "in a new Python; bare: import dask, pluggy", Bar(1.25)),), imports
     ),
     "start": Benchmark(
         (
