@@ -279,6 +279,17 @@ def test_a_run_has_policies_of_its_own(diary):
         ({"retires": 1}, "'flaky' has unknown fields: retires; known are retries"),
         ({"retries": -1}, "retries is -1; give 0 or more"),
         ({"wait_seconds": -1.0}, "wait_seconds is -1.0; give 0 or more"),
+        ({"wait_seconds": float("nan")}, "wait_seconds is nan; give 0 or more"),
+        ({"retries": "2"}, "retries is '2', not a whole number"),
+        ({"retries": 1.5}, "retries is 1.5, not a whole number"),
+        ({"retries": True}, "retries is True, not a whole number"),
+        ({"wait_seconds": "1"}, "wait_seconds is '1', not a number"),
+        ({"priority": "high"}, "priority is 'high', not a number"),
+        ({"retry_on": 3}, "retry_on is 3; give exceptions"),
+        ({"resources": "GPU"}, "resources is 'GPU'; give a dict"),
+        ({"resources": {"GPU": "1"}}, "resources is {'GPU': '1'}; give a dict"),
+        ({"workers": 3}, "workers is 3; give a name or a list of names"),
+        (3, "The policy of 'flaky' is 3; give a NodePolicy, or a dict of its fields"),
         ({"retry_on": "OSErorr"}, "'OSErorr', which is not an exception"),
         ({"retry_on": [int]}, "which is not an exception"),
         ({"retry_on": "json.dumps"}, "which is not an exception"),
@@ -287,6 +298,12 @@ def test_a_run_has_policies_of_its_own(diary):
 def test_a_policy_that_makes_no_sense_is_refused_when_the_runner_is_made(policy, told):
     with pytest.raises(RunnerError, match=told):
         SequentialRunner(policies={"flaky": policy})
+
+
+@pytest.mark.parametrize("policies", [5, "flaky", [NodePolicy()]])
+def test_policies_without_names_are_refused(policies):
+    with pytest.raises(RunnerError, match="give a dict: the name of a node, a namespace or a tag"):
+        SequentialRunner(policies=policies)
 
 
 def test_an_exception_is_found_by_its_name():

@@ -49,6 +49,19 @@ def test_a_catalog_is_taken_as_it_is():
     assert result["b"] is catalog["b"]
 
 
+def test_a_text_is_refused_as_a_runner():
+    with pytest.raises(penstock.RunnerError, match="The runner is 'thread'; give a runner, for instance"):
+        penstock.run(ADD, {"a": 1}, "thread")
+
+
+@pytest.mark.parametrize("catalog", [[1], "a", 3])
+def test_data_without_names_is_refused_as_a_catalog(catalog):
+    kind = type(catalog).__name__
+
+    with pytest.raises(TypeError, match=f"datasets is a {kind}; give a dict of datasets by name"):
+        penstock.run(ADD, catalog)
+
+
 def test_hooks_enclose_the_run():
     witness, catalog = Witness(), DataCatalog({"a": 1})
 

@@ -31,8 +31,12 @@ def checked_policies(policies: Policies | None) -> dict[str, NodePolicy]:
     """The policies, with a `NodePolicy` in place of each dict.
 
     Raises:
-        RunnerError: A dict has a field that policies do not have, or a field has a value out of range.
+        RunnerError: `policies` is not a dict, a dict has a field that policies do not have, or a field has a wrong value.
     """
+    if not isinstance(policies or {}, Mapping):
+        raise RunnerError(
+            f"policies is {policies!r}; give a dict: the name of a node, a namespace or a tag, and its NodePolicy"
+        )
     return {key: _policy(key, policy) for key, policy in (policies or {}).items()}
 
 
@@ -62,6 +66,8 @@ def policies_by_node(nodes: Iterable[NodeLike], policies: Mapping[str, NodePolic
 def _policy(key: str, policy: NodePolicy | Mapping[str, Any]) -> NodePolicy:
     if isinstance(policy, NodePolicy):
         return policy
+    if not isinstance(policy, Mapping):
+        raise RunnerError(f"The policy of {key!r} is {policy!r}; give a NodePolicy, or a dict of its fields")
     known = [each.name for each in fields(NodePolicy) if each.init]
     unknown = sorted(set(policy) - set(known))
     if unknown:

@@ -31,6 +31,9 @@ class DataCatalog:
         datasets: Datasets or data by name.
         validation_enabled: Accepted for compatibility with Kedro, and ignored.
 
+    Raises:
+        TypeError: `datasets` is not a dict.
+
     Example:
         >>> from penstock.io import DataCatalog, JSONDataset
         >>> catalog = DataCatalog({"rate": 0.5, "metrics": JSONDataset("metrics.json")})
@@ -53,6 +56,8 @@ class DataCatalog:
     """
 
     def __init__(self, datasets: Mapping[str, Any] | None = None, *, validation_enabled: bool = True) -> None:
+        if datasets is not None and not isinstance(datasets, Mapping):
+            raise TypeError(f"datasets is a {type(datasets).__name__}; give a dict of datasets by name")
         self.validation_enabled = validation_enabled
         # Look-ups take the lock as well, since a dataset is missing for a moment while it is replaced.
         self._lock = threading.RLock()

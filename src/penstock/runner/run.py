@@ -43,8 +43,8 @@ def run(  # noqa: PLR0913 - all that a run can be given
         The dataset of each output of the pipeline, by name, with records of all nodes.
 
     Raises:
-        TypeError: A hook is a class, not an instance.
-        RunnerError: The runner is a class, not an instance.
+        TypeError: A hook is a class, not an instance; or the catalog is neither a catalog nor a dict.
+        RunnerError: The runner is a class, or not a runner.
         Exception: What `AbstractRunner.run` raises, or a hook.
 
     Example:
@@ -56,8 +56,7 @@ def run(  # noqa: PLR0913 - all that a run can be given
         >>> result["mean"].load(), [record.node for record in result.records]
         (4.0, ['clean', 'mean'])
     """
-    if isinstance(runner, type):
-        raise RunnerError(f"The runner is the class {runner.__name__}; give an instance: {runner.__name__}()")
+    _check_runner(runner)
     runner = runner or SequentialRunner()
     manager = create_hook_manager(hooks)
     run_id = run_id or new_run_id()
@@ -74,3 +73,10 @@ def run(  # noqa: PLR0913 - all that a run can be given
         raise
     manager.hook.after_pipeline_run(run_result=result, **about)
     return result
+
+
+def _check_runner(runner: object) -> None:
+    if isinstance(runner, type):
+        raise RunnerError(f"The runner is the class {runner.__name__}; give an instance: {runner.__name__}()")
+    if runner is not None and not hasattr(runner, "run"):
+        raise RunnerError(f"The runner is {runner!r}; give a runner, for instance penstock.ThreadRunner()")

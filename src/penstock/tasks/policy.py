@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import math
 import pkgutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Any
 
 from penstock.errors import RunnerError
@@ -28,7 +30,7 @@ class NodePolicy:
         workers: For clusters: the only workers that may run the node, as addresses, names or hosts.
 
     Raises:
-        RunnerError: A number is negative, or `retry_on` names something that is not an exception.
+        RunnerError: A field is not of its type, a number is negative, or `retry_on` names something that is not an exception.
 
     Example:
         >>> from penstock.runner import NodePolicy
@@ -65,11 +67,23 @@ class NodePolicy:
 
     def __post_init__(self) -> None:
         names = [self.retry_on] if isinstance(self.retry_on, str | type) else self.retry_on
+        if not isinstance(names, Iterable):
+            raise RunnerError(f"retry_on is {names!r}; give exceptions, as classes or names")
         object.__setattr__(self, "errors", tuple(map(_exception_class, names)))
-        negative = [name for name in ("retries", "wait_seconds", "wait_factor") if getattr(self, name) < 0]
-        if negative:
-            values = ", ".join(f"{name} is {getattr(self, name)}" for name in negative)
-            raise RunnerError(f"{values}; give 0 or more")
+        _check_number("retries", self.retries, Integral)
+        for name in ("wait_seconds", "wait_factor"):
+            _check_number(name, getattr(self, name))
+        _check_number("priority", self.priority, least=-math.inf)
+        self._check_placement()
+
+    def _check_placement(self) -> None:
+        amounts = self.resources.values() if isinstance(self.resources, Mapping) else [self.resources]
+        if self.resources and not all(isinstance(amount, Real) for amount in amounts):
+            raise RunnerError(
+                f"resources is {self.resources!r}; give a dict of numbers, for instance {{'GPU': 1}}"
+            )
+        if self.workers and not isinstance(self.workers, Iterable):
+            raise RunnerError(f"workers is {self.workers!r}; give a name or a list of names")
 
     def waits(self) -> Iterator[float]:
         """The pauses between attempts.
@@ -84,6 +98,16 @@ class NodePolicy:
         """The fields that only clusters follow, as far as they are set."""
         fields = {"resources": self.resources, "priority": self.priority, "workers": self.workers}
         return {name: value for name, value in fields.items() if value}
+
+
+def _check_number(name: str, value: Any, kind: type = Real, least: float = 0) -> None:
+    is_number = isinstance(value, kind) and not isinstance(value, bool)
+    if not is_number:
+        what = "a whole number" if kind is Integral else "a number"
+        raise RunnerError(f"{name} is {value!r}, not {what}")
+    # Not `value < least`, which is false for NaN.
+    if not value >= least:
+        raise RunnerError(f"{name} is {value}; give 0 or more")
 
 
 def _exception_class(named: type[Exception] | str) -> type[Exception]:
