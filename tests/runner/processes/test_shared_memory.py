@@ -268,10 +268,10 @@ def test_what_was_opened_is_let_go_with_the_run():
         driver, worker = DriverExchange(folder), exchange.WorkerExchange(folder)
         inputs = [driver.shared({1}), driver.shared(LARGE)]
         opened = weakref.ref(read(worker, driver, *inputs)[0])
-        exchange.let_go_of_ended_runs()
+        exchange.release_ended_runs()
         during = opened()
 
-    exchange.let_go_of_ended_runs()
+    exchange.release_ended_runs()
 
     assert during == {1}
     del during
@@ -332,7 +332,7 @@ def test_a_task_of_a_stopped_run_does_not_begin():
         with pytest.raises(CancelledError):
             worker.loads(driver.dumps((task, {})))
         exchange.ended_node()
-    exchange.let_go_of_ended_runs()
+    exchange.release_ended_runs()
 
     assert before == task
 
@@ -348,7 +348,7 @@ def test_a_worker_of_a_failed_run_lets_go_of_its_logs():
         during = sys.stdout
         worker.dumps((ValueError("turbines"), "its traceback"))
 
-    exchange.let_go_of_ended_runs()
+    exchange.release_ended_runs()
 
     assert during is not stdout
     assert (sys.stdout, sys.stderr) == (stdout, stderr)
@@ -363,7 +363,7 @@ def test_two_threads_may_let_go_of_the_logs_of_one_run(monkeypatch):
     monkeypatch.setattr(FileChannel, "has_ended", lambda _: barrier.wait() >= 0)
 
     with ThreadPoolExecutor(2) as pool:
-        calls = [pool.submit(exchange.let_go_of_ended_runs) for _ in range(2)]
+        calls = [pool.submit(exchange.release_ended_runs) for _ in range(2)]
 
     assert [call.result() for call in calls] == [None, None]
 

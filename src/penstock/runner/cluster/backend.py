@@ -165,7 +165,7 @@ def handling_in_thread(handle: Callable[[Any], None]) -> Iterator[Callable[[Any]
         messages.put(end)
         is_over.set()
 
-    with background_thread(run, "penstock-news", stop):
+    with background_thread(run, "penstock-events", stop):
         yield messages.put
 
 

@@ -194,12 +194,12 @@ def _entered(folder: RunFolder) -> OpenInputs:
         _last_run = folder.name
     inputs = _inputs_by_run.get(folder.name)
     if inputs is None:
-        let_go_of_ended_runs()
+        release_ended_runs()
         inputs = _inputs_by_run[folder.name] = OpenInputs(folder)
     return inputs
 
 
-def let_go_of_ended_runs() -> None:
+def release_ended_runs() -> None:
     """Free what this worker keeps of runs that have ended: their inputs, whose memory is free only then, and their log files."""
     for name, inputs in list(_inputs_by_run.items()):
         if inputs.folder.is_removed():

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from penstock.runner.processes.exchange import let_go_of_ended_runs
+from penstock.runner.processes.exchange import release_ended_runs
 from penstock.runner.processes.shared_memory import remove_run_folders_of
 
 WATCH_SECONDS = 0.5
@@ -33,6 +33,6 @@ def _watch(driver: int) -> None:
     """End this worker when the driver was killed: no one waits for its results any more, and no one else removes its files."""
     while os.getppid() == driver:
         time.sleep(WATCH_SECONDS)
-        let_go_of_ended_runs()
+        release_ended_runs()
     remove_run_folders_of(driver)
     os._exit(1)
