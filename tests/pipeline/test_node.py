@@ -489,3 +489,15 @@ def test_only_what_can_be_called_is_made_the_function_of_a_node():
         made.func = 5
 
     assert made.func is double
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"tags": 3}, "tag must be a text or a list of texts, but the type is: 'int'"),
+        ({"namespace": 3}, "namespace must be a text, but the type is: 'int'"),
+    ],
+)
+def test_a_tag_or_namespace_of_another_type_is_refused_by_name(arguments, problem):
+    with pytest.raises(InvalidNodeError, match=problem):
+        node(max, "a", "b", name="best", **arguments)

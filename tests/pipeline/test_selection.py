@@ -169,6 +169,25 @@ def test_unknown_datasets_are_reported_sorted(whole, method):
         getattr(whole, method)("zz", "a", "f@nope")
 
 
+@pytest.mark.parametrize(
+    ("method", "name", "meant"),
+    [
+        ("from_nodes", "reprot", "report"),
+        ("only_nodes", "x.y.claen", "x.y.clean"),
+        ("to_outputs", "params:rat", "params:rate"),
+        ("only_nodes_with_inputs", "modle", "model"),
+    ],
+)
+def test_a_misspelt_name_is_reported_with_the_name_that_was_meant(method, name, meant):
+    nodes = [
+        node(anything, "params:rate", "model", name="report"),
+        node(anything, "model", "other", name="clean", namespace="x.y"),
+    ]
+
+    with pytest.raises(SelectionError, match=rf"'{name}'\. Did you mean '{meant}'\?"):
+        getattr(pipeline(nodes), method)(name)
+
+
 # Filters.
 
 

@@ -98,12 +98,26 @@ def checked_words(field: str, words: str | Iterable[Any] | None, node: Callable[
     Raises:
         InvalidNodeError: Some are not strings, or have other characters than letters, digits, `_`, `-` and `.`.
     """
+    if not isinstance(words or (), Iterable):
+        problem = f"{field} must be a text or a list of texts, but the type is"
+        raise InvalidNodeError(node(), problem, [type(words).__name__], f"Write {field}s=['a', 'b']")
     found = frozenset([words] if isinstance(words, str) else words or ())
     wrong = [word for word in found if not isinstance(word, str) or not _WORD.fullmatch(word)]
     if wrong:
         advice = "Use only letters, digits, '_', '-' and '.'"
         raise InvalidNodeError(node(), f"not a valid {field}", sorted(map(str, wrong)), advice)
     return found
+
+
+def check_namespace(namespace: object, node: Callable[[], str]) -> None:
+    """Refuse a namespace that is not a text.
+
+    Raises:
+        InvalidNodeError: It is of another type.
+    """
+    if namespace is not None and not isinstance(namespace, str):
+        problem = "namespace must be a text, but the type is"
+        raise InvalidNodeError(node(), problem, [type(namespace).__name__], "Write namespace='a' or 'a.b'")
 
 
 def check_datasets(inputs: tuple[str, ...], outputs: tuple[str, ...], node: Callable[[], str]) -> None:

@@ -13,6 +13,7 @@ from penstock.errors import NodeDataError, SignatureError
 from penstock.pipeline.dataset_names import (
     Names,
     check_datasets,
+    check_namespace,
     checked_form,
     checked_words,
     flat,
@@ -81,6 +82,7 @@ class Node:
     ) -> None:
         self._func = checked_function(func, name)
         self._given_name = interned(name) if name else None
+        check_namespace(namespace, self._description)
         self._namespace = namespace or None
         self._name: str | None = None
         self._preview_fn = preview_fn
