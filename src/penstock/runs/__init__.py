@@ -1,1 +1,1 @@
-"""What happened in a run. Nothing here starts one."""
+"""What happened in a run: its records, its progress and its result. What starts and ends a run is in `runner`."""

@@ -1,4 +1,4 @@
-"""The runner on Dask's threaded scheduler."""
+"""The runner on Dask's threaded scheduler, with its pool of threads. What runs in them is in `tasks`."""
 
 from __future__ import annotations
 
