@@ -62,6 +62,13 @@ def test_data_without_names_is_refused_as_a_catalog(catalog):
         penstock.run(ADD, catalog)
 
 
+@pytest.mark.parametrize("runner", [None, ThreadRunner(1)])
+def test_a_text_is_refused_for_only_missing_outputs(runner):
+    """`"no"` would count as true, and skip nodes."""
+    with pytest.raises(penstock.RunnerError, match="only_missing_outputs is 'no'; give True or False"):
+        penstock.run(ADD, {"a": 1}, runner, only_missing_outputs="no")
+
+
 def test_hooks_enclose_the_run():
     witness, catalog = Witness(), DataCatalog({"a": 1})
 

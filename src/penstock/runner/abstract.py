@@ -131,7 +131,7 @@ class AbstractRunner(Openable, ABC):
         """
         check_arguments(pipeline, catalog, hook_manager)
         by_node = self._policies_by_node(pipeline, policies)
-        if only_missing_outputs:
+        if checked_flag("only_missing_outputs", only_missing_outputs):
             pipeline = only_missing(pipeline, catalog, self._log)
         return self._run(pipeline, catalog, hook_manager, run_id, by_node)
 

@@ -316,6 +316,12 @@ def test_arguments_that_dask_does_not_take_are_refused_in_our_words(arguments, m
         DaskRunner(**arguments).run(ADD, DataCatalog({"a": 1}))
 
 
+@pytest.mark.parametrize("number", [0, -1, "2", 1.5, True])
+def test_a_number_of_workers_that_makes_no_sense_is_refused_at_once(number):
+    with pytest.raises(RunnerError, match=f"n_workers is {number!r}; give a whole number from 1"):
+        DaskRunner(n_workers=number)
+
+
 def test_a_closed_client_is_refused(cluster):
     closed = Client(cluster, set_as_default=False)
     closed.close()

@@ -36,7 +36,7 @@ def client_arguments(client: object, client_kwargs: Mapping[str, Any]) -> dict[s
 
     Raises:
         RunnerError: The client is no client, cluster or address, or there are arguments as well; an argument that the runner
-            sets itself; or an empty address.
+            sets itself; an empty address; or a wrong number of workers.
     """
     if client is not None and client_kwargs:
         hint = f"write address={client!r}" if isinstance(client, str) else "give one or the other"
@@ -56,6 +56,9 @@ def client_arguments(client: object, client_kwargs: Mapping[str, Any]) -> dict[s
     for name, value in {"client": client, **client_kwargs}.items():
         if name in {"client", "address", "scheduler_file"} and value == "":
             raise RunnerError(f"DaskRunner was given an empty {name}; was a variable not set?")
+    number = client_kwargs.get("n_workers")
+    if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 1):
+        raise RunnerError(f"n_workers is {number!r}; give a whole number from 1, or leave it out")
     return {name: value for name, value in client_kwargs.items() if name not in SET_BY_RUNNER}
 
 
