@@ -206,3 +206,13 @@ def test_a_plugin_that_was_unregistered_or_blocked_is_not_pickled():
 def test_a_pickle_without_hooks_is_small():
     assert not pickle.loads(pickle.dumps(NO_HOOKS))
     assert len(pickle.dumps(NO_HOOKS)) < 100
+
+
+@pytest.mark.parametrize("plugin", ["a text", None, print])
+def test_a_plugin_without_any_hook_is_logged(plugin, caplog):
+    create_hook_manager([plugin])
+
+    assert (
+        f"A plugin of the class {type(plugin).__name__} has no hook: mark its methods with @hook_impl"
+        in caplog.text
+    )

@@ -52,7 +52,7 @@ def create_hook_manager(plugins: Iterable[object] = ()) -> PluginManager:
 
 
 def register(manager: PluginManager, plugin: object) -> None:
-    """Register a plugin, and log a warning for each of its methods that looks like a hook and will never fire.
+    """Register a plugin, and log a warning for each of its methods that looks like a hook and will never fire, or if it has no hook.
 
     Args:
         manager: The manager.
@@ -65,8 +65,12 @@ def register(manager: PluginManager, plugin: object) -> None:
         name = plugin.__name__
         raise TypeError(f"Register an instance of {name} as a hook, not the class: {name}()")
     manager.register(plugin)
-    for hook, reason in _never_fires(manager, plugin):
+    reasons = list(_never_fires(manager, plugin))
+    for hook, reason in reasons:
         _LOG.warning("Hook %s of %s never fires: %s", hook, type(plugin).__name__, reason)
+    if not (reasons or manager.get_hookcallers(plugin)):
+        name = type(plugin).__name__
+        _LOG.warning("A plugin of the class %s has no hook: mark its methods with @hook_impl", name)
 
 
 def _never_fires(manager: PluginManager, plugin: object) -> Iterator[tuple[str, str]]:
