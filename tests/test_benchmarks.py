@@ -17,7 +17,7 @@ from tests.benchmarks.table import COLUMNS, Bar, Result, Row, per_node, seconds,
 from tests.benchmarks.timing import in_turn, ratio, timed
 from tests.benchmarks.work import MODULUS, bare, catalog, grid, ours
 
-pytestmark = [pytest.mark.slow, pytest.mark.newest]
+pytestmark = [pytest.mark.apart, pytest.mark.newest]
 
 ROOT = Path(__file__).parents[1]
 

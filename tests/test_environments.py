@@ -13,7 +13,7 @@ pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parents[1]
 
-PLACES = ("newest", "oldest", "pythons", "slow", "slurm", "browser")
+PLACES = ("newest", "oldest", "pythons", "slow", "apart", "slurm", "browser")
 """The markers that say where a test runs."""
 
 
@@ -23,7 +23,7 @@ def expressions():
     tox.read(ROOT / "tox.ini", encoding="utf-8")
     return {
         name: re.search(r'pytest -m "(.*?)"(?! tests/)', tox[section]["commands"])[1]
-        for name, section in {"": "testenv", "coverage": "testenv:coverage", "mindeps": "testenv:mindeps", "slow": "testenv:slow"}.items()
+        for name, section in {"": "testenv", "coverage": "testenv:coverage", "mindeps": "testenv:mindeps", "apart": "testenv:apart"}.items()
     }  # fmt: skip
 
 

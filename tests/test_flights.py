@@ -406,7 +406,7 @@ def sequential(tmp_path_factory):
 
 
 @needs_flights
-@pytest.mark.slow
+@pytest.mark.apart
 @pytest.mark.newest
 @pytest.mark.timeout(300)
 def test_the_script_tells_what_ran_and_where_the_results_are(sequential):
@@ -430,7 +430,7 @@ def test_the_script_tells_what_ran_and_where_the_results_are(sequential):
 
 
 @needs_flights
-@pytest.mark.slow
+@pytest.mark.apart
 @pytest.mark.newest
 @pytest.mark.timeout(300)
 def test_the_guide_shows_what_the_script_prints(sequential):
@@ -458,7 +458,7 @@ def test_the_models_are_better_than_guessing(sequential):
 
 
 @needs_flights
-@pytest.mark.slow
+@pytest.mark.apart
 @pytest.mark.newest
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("runner", ["thread", "parallel", "dask"])

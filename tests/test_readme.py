@@ -10,7 +10,7 @@ import pytest
 
 from tests.guides import README, ROOT, programs, run_in_turn
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.apart
 
 
 FLIGHTS = ROOT / "examples" / "flights" / "README.md"

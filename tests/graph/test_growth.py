@@ -11,7 +11,7 @@ from penstock.io import DataCatalog
 from penstock.pipeline import node, pipeline
 from penstock.runner import SequentialRunner
 
-pytestmark = [pytest.mark.slow, pytest.mark.newest]
+pytestmark = [pytest.mark.apart, pytest.mark.newest]
 
 
 FEW, MANY = 1_000, 4_000

@@ -33,7 +33,7 @@ def schedulers_file(path, seconds=20):
     return path
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.cluster]
+pytestmark = [pytest.mark.apart, pytest.mark.cluster]
 
 
 @pytest.fixture(scope="module")

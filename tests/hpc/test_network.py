@@ -12,7 +12,7 @@ import pytest
 from penstock import JSONDataset
 from tests.hpc.conftest import until
 
-pytestmark = [pytest.mark.newest, pytest.mark.slow, pytest.mark.cluster]
+pytestmark = [pytest.mark.newest, pytest.mark.apart, pytest.mark.cluster]
 
 # Others may test at the same time. The addresses are of the range for tests between networks (RFC 2544).
 NAME, NEAR, FAR = (f"{name}{os.getpid()}" for name in ("penstock", "near", "far"))

@@ -136,11 +136,11 @@ def test_a_grid_with_an_exponential_number_of_paths_is_checked_at_once(spaces):
         for layer in range(20)
         for place in range(30)
     ]
-    start = time.perf_counter()
+    start = time.process_time()
 
     texts = warned(nodes)
 
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     assert bool(texts) == (len(spaces) < 20)
 
 

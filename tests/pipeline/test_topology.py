@@ -62,24 +62,24 @@ def chain(length):
 
 def seconds_to_order(length):
     nodes = chain(length)
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(pipeline(nodes).nodes) == length
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
-@pytest.mark.slow
+@pytest.mark.apart
 @pytest.mark.newest
 def test_a_pipeline_of_50000_nodes_is_built_and_ordered_in_seconds():
     """A scan over pairs of nodes would take an hour, and recursion would end at the first thousand."""
-    start = time.perf_counter()
+    start = time.process_time()
 
     whole = pipeline(chain(50_000))
 
     assert whole.nodes[-1].name == "n49999"
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
 
 
-@pytest.mark.slow
+@pytest.mark.apart
 @pytest.mark.newest
 def test_ordering_takes_time_in_proportion_to_the_nodes():
     seconds_to_order(2_000)

@@ -73,7 +73,7 @@ RUNNERS = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.apart
 @pytest.mark.parametrize(
     ("kind", "level"),
     [("processes", "INFO"), ("processes", ""), pytest.param("a cluster", "INFO", marks=pytest.mark.cluster)],
@@ -501,7 +501,7 @@ penstock.run(pipeline([node(train, "a", "b", name="other")]), {"a": folder}, pen
 """
 
 
-@pytest.mark.slow
+@pytest.mark.apart
 def test_two_drivers_on_one_cluster_each_hear_their_own_nodes_at_their_own_level(
     client, script, tmp_path, caplog
 ):
@@ -638,7 +638,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.slow
+@pytest.mark.apart
 @pytest.mark.cluster
 def test_what_a_fork_of_a_worker_says_is_on_the_workers_own_terminal(script):
     """It has no loop that could send it to the driver."""

@@ -207,7 +207,7 @@ def test_in_a_notebook_all_is_shown_below_the_cell_that_runs(runner):
         "from distributed import Client; client = Client(n_workers=1, dashboard_address='127.0.0.1:0')"
         if "client" in runner
         else "",
-        PROGRAM.partition("def fails")[0],
+        program().partition("def fails")[0],
         f"""nodes = [node(slow, "a", "b", name="first"), node(slow, "b", "c", name="second")]
 logging.basicConfig(format="%(message)s")
 penstock.run(pipeline(nodes), {{"a": 1}}, penstock.{runner})

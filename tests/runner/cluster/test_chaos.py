@@ -92,7 +92,7 @@ def save_times(mortal):
 
 
 # Dask tries for 30 seconds to reach a worker that dies while all workers are asked something, before the first task.
-@pytest.mark.slow
+@pytest.mark.apart
 @pytest.mark.cluster
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("seed", [*ON_THE_NEWEST, *ON_THE_OLDEST])

@@ -428,7 +428,7 @@ def test_its_repr_shows_plain_arguments_and_no_credentials(client):
     assert "host:1" in shown
 
 
-@pytest.mark.slow
+@pytest.mark.apart
 @pytest.mark.cluster
 def test_ctrl_c_ends_a_temporary_cluster(script, tmp_path):
     process = script(INTERRUPTED, str(tmp_path))
@@ -515,7 +515,7 @@ run(pipeline([node(abs, "x", "y")]), {"x": -1}, DaskRunner(n_workers=1, dashboar
 """
 
 
-@pytest.mark.slow
+@pytest.mark.apart
 @pytest.mark.cluster
 @pytest.mark.skipif(
     distributed.__version__.startswith("2025."), reason="this Dask starts its workers again and again"

@@ -25,7 +25,7 @@ class TestClient(DaskContract):
         return DaskRunner(client)
 
 
-@pytest.mark.slow
+@pytest.mark.apart
 @pytest.mark.oldest
 class TestClientAsync(DaskContract):
     is_async = True
@@ -45,7 +45,7 @@ class TestClientOfThreads(DaskContract):
         return DaskRunner(in_process_client)
 
 
-@pytest.mark.slow
+@pytest.mark.apart
 @pytest.mark.oldest
 class TestAddress(DaskContract):
     """The runner opens a client of its own for each run."""

@@ -21,7 +21,7 @@ CHAIN = pipeline(
 NAMES = {"raise_by_one", "write", "measure", "save:text", "load:text"}
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.cluster]
+pytestmark = [pytest.mark.apart, pytest.mark.cluster]
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from penstock.runner.cluster import checks, session
 from penstock.runner.cluster.workers import waiting
 from penstock.testing import add_one
 
-pytestmark = [pytest.mark.slow, pytest.mark.cluster]
+pytestmark = [pytest.mark.apart, pytest.mark.cluster]
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ class TestOpenParallelRunner(ProcessContract):
         return processes
 
 
-@pytest.mark.slow
+@pytest.mark.apart
 @pytest.mark.newest
 class TestParallelRunner(ProcessContract):
     """Each run starts its processes."""
