@@ -159,3 +159,11 @@ def test_the_oldest_releases_are_those_that_tox_installs():
 @pytest.mark.parametrize("package", sorted(OLDEST))
 def test_the_oldest_release_is_installed(package):
     assert importlib.metadata.version(package) == OLDEST[package]
+
+
+@pytest.mark.parametrize(
+    "package", ["pipeline", "io", "runner", "hooks", "errors", "graph", "kedro", "testing"]
+)
+def test_the_first_page_of_the_reference_names_each_package_that_has_a_page(package):
+    """The page links the names, and nothing else leads to `penstock.kedro` or `penstock.errors`."""
+    assert f"`penstock.{package}`" in penstock.__doc__
