@@ -60,6 +60,12 @@ def processes():
 
 
 @pytest.fixture(scope="session")
+def async_processes():
+    with ParallelRunner(max_workers=2, is_async=True) as runner:
+        yield runner
+
+
+@pytest.fixture(scope="session")
 def cluster():
     # Here and not above: most tests do without, and `import distributed` takes longer than they do.
     from distributed import LocalCluster  # noqa: PLC0415

@@ -12,14 +12,13 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock import DaskRunner
 from penstock.io import CachedDataset, DataCatalog, JSONDataset, MemoryDataset, PickleDataset
 from penstock.pipeline import node, pipeline
-from penstock.runner import ParallelRunner, SequentialRunner, Task, ThreadRunner
+from penstock.runner import SequentialRunner, Task, ThreadRunner
 
 KINDS = ("unregistered", "memory", "pickle", "json", "cached", "transcoded")
 FREE_KINDS = ("memory", "none", "large", "pickle", "json", "cached")
@@ -143,12 +142,6 @@ def examples(count):
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     )
-
-
-@pytest.fixture(scope="module")
-def async_processes():
-    with ParallelRunner(max_workers=2, is_async=True) as runner:
-        yield runner
 
 
 @examples(50)

@@ -34,7 +34,6 @@ class TestParallelRunner(ProcessContract):
 class TestOpenParallelRunnerAsync(ProcessContract):
     is_async = True
 
-    @pytest.fixture(scope="class")
-    def runner(self):
-        with ParallelRunner(max_workers=2, is_async=True) as runner:
-            yield runner
+    @pytest.fixture
+    def runner(self, async_processes):
+        return async_processes
