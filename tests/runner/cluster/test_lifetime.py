@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import dask
 import pytest
 
 from penstock import DaskRunner
@@ -20,6 +21,9 @@ from penstock.io import DataCatalog
 from penstock.pipeline import node, pipeline
 from penstock.runner import lifetime
 from penstock.testing import add_one, fail
+
+pytestmark = pytest.mark.cluster
+
 
 ADD = pipeline([node(add_one, "a", "b", name="add")])
 THREADS = {"n_workers": 1, "threads_per_worker": 2, "processes": False, "dashboard_address": "127.0.0.1:0"}
@@ -119,11 +123,13 @@ def test_a_run_that_is_interrupted_leaves_the_cluster_to_the_next(tmp_path):
 
 
 def test_a_runner_whose_cluster_does_not_start_is_not_open():
-    runner = DaskRunner(
-        n_workers=0, processes=False, worker_timeout_seconds=0.5, dashboard_address="127.0.0.1:0"
-    )
+    arguments = {**THREADS, "n_workers": 0}
+    runner = DaskRunner(worker_timeout_seconds=0.5)
 
-    with pytest.raises(ClusterError):
+    with (
+        dask.config.set({"penstock.cluster": {"class": "distributed.LocalCluster", "arguments": arguments}}),
+        pytest.raises(ClusterError),
+    ):
         runner.open()
 
     assert not repr(runner).startswith("<")
