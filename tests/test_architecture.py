@@ -61,6 +61,22 @@ HEAVY = {"distributed", "pandas", "kedro"}
 """What `import penstock` leaves alone."""
 
 
+class Parsed(NamedTuple):
+    """What all copies of a file have in common."""
+
+    tree: ast.Module
+    importing: list[ast.AST]
+    """The nodes that may import something."""
+
+
+# As many as there are modules, and a violation planted in one of them, again and again.
+@lru_cache(maxsize=300)
+def parsed(text: str) -> Parsed:
+    tree = ast.parse(text)
+    kinds = (ast.Import, ast.ImportFrom, ast.Call, ast.Attribute)
+    return Parsed(tree, [node for node in ast.walk(tree) if isinstance(node, kinds)])
+
+
 @dataclass(frozen=True)
 class Module:
     """One file of the package, parsed."""
@@ -81,9 +97,13 @@ class Module:
         parts = self.path.relative_to(self.root).with_suffix("").parts
         return ".".join(("penstock", *(parts[:-1] if self.is_package else parts)))
 
-    @cached_property
+    @property
     def tree(self) -> ast.Module:
-        return ast.parse(self.path.read_text(encoding="utf-8"))
+        return self._parsed.tree
+
+    @cached_property
+    def _parsed(self) -> Parsed:
+        return parsed(self.path.read_text(encoding="utf-8"))
 
     @cached_property
     def imports(self) -> list[tuple[int, str]]:
@@ -91,7 +111,7 @@ class Module:
         return list(self._imports())
 
     def _imports(self) -> Iterator[tuple[int, str]]:
-        for node in ast.walk(self.tree):
+        for node in self._parsed.importing:
             if isinstance(node, ast.Import):
                 yield from ((node.lineno, alias.name) for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
@@ -127,7 +147,6 @@ def _is_import_call(function: ast.expr) -> bool:
     return name in {"import_module", "__import__"}
 
 
-# Not more: a parsed tree is a million objects, of which those that were tried once would stay.
 @lru_cache(maxsize=2)
 def modules(root: Path) -> list[Module]:
     return [Module(root, path) for path in sorted(root.rglob("*.py"))]
@@ -285,6 +304,14 @@ def loaded_by_the_import(root: Path) -> list[str]:
     imported_file, *loaded = done.stdout.split()
     assert Path(imported_file).is_relative_to(root)
     return [f"import penstock loads {name}" for name in sorted(HEAVY & set(loaded))]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_trees_are_kept():
+    """They are a million objects, through which each collection of garbage in later tests would go."""
+    yield
+    parsed.cache_clear()
+    modules.cache_clear()
 
 
 # The house as it is

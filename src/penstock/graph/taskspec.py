@@ -42,11 +42,6 @@ def with_work(task: Any, work: Callable[..., Any]) -> Any:
     return changed
 
 
-def with_value(data: Any, value: Any) -> Any:
-    """A copy of an entry with data that holds `value` instead."""
-    return DataNode(data.key, value)
-
-
 def without_input(task: Any, key: str) -> Any:
     """A copy of the task that gets None in place of the value of `key`."""
     # Dask 2025.1.0 keeps references as graph nodes of their own, under the same key.

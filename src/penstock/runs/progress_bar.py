@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from penstock._threads import background_thread
+from penstock.logs.current_node import replaced
 
 if TYPE_CHECKING:
     from penstock._typing import PipelineLike
@@ -154,7 +155,7 @@ class Terminal:
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
             if stream is not None and stream.isatty():
-                self._above.enter_context(_replaced(name, stream, _Above(stream, self)))
+                self._above.enter_context(_stream_replaced(name, stream, _Above(stream, self)))
 
     def draw(self, done: int, total: int, text: str) -> None:
         """Replace what is shown."""
@@ -221,19 +222,17 @@ class _Above:
 
 
 @contextlib.contextmanager
-def _replaced(name: str, stream: Any, other: Any) -> Iterator[None]:
+def _stream_replaced(name: str, stream: Any, other: Any) -> Iterator[None]:
     """Inside this block, another stream is in `sys` and in the logging handlers that had the first one."""
     loggers = [logging.root, *logging.root.manager.loggerDict.values()]
     handlers = [each for logger in loggers for each in getattr(logger, "handlers", ())]
     holders = [each for each in handlers if getattr(each, "stream", None) is stream]
-    setattr(sys, name, other)
-    for handler in holders:
-        handler.setStream(other)
-    try:
-        yield
-    finally:
-        if getattr(sys, name) is other:
-            setattr(sys, name, stream)
+    with replaced(sys, name, other):
         for handler in holders:
-            if handler.stream is other:
-                handler.setStream(stream)
+            handler.setStream(other)
+        try:
+            yield
+        finally:
+            for handler in holders:
+                if handler.stream is other:
+                    handler.setStream(stream)

@@ -26,7 +26,7 @@ from penstock.io.kedro_objects import inner_dataset, is_cached, local_path
 from penstock.runner.cluster.session import WORKER_ANSWER_SECONDS, ask_workers
 from penstock.runner.cluster.workers.waiting import log_while_waiting
 from penstock.tasks.call_tasks import Call
-from penstock.tasks.dataset_tasks import Load, Save, SharedLoad
+from penstock.tasks.dataset_tasks import Load, Save
 from penstock.tasks.retries import without_retries
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ def stored_datasets(plan: Plan) -> Iterator[Stored]:
     catalogs: dict[str, Any] = {}
     for task in plan.graph.values():
         work = without_retries(work_of(task))
-        if isinstance(work, Load | SharedLoad | Save):
+        if isinstance(work, Load | Save):
             catalogs[work.dataset] = work.catalog
         elif isinstance(work, Call):
             inside: tuple[tuple[str, Any], ...] = (*work.named_inputs(), *work.named_outputs())

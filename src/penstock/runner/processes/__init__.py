@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dask.multiprocessing
 
-from penstock.graph.taskspec import is_data, with_value
+from penstock.graph.taskspec import data_of, new_data
 from penstock.runner.abstract import AbstractRunner
 from penstock.runner.lifetime import log_what_opening_saves
 from penstock.runner.processes.backend import ProcessBackend
@@ -127,10 +127,12 @@ class ParallelRunner(AbstractRunner):
             if isinstance(backend, ProcessBackend):
                 backend.mark_as_stopped = logs.mark_as_stopped
             exchange = DriverExchange(folder, backend.listener, logs)
+            # The graph's own data is written once for all its readers.
+            shared = {key: new_data(key, exchange.shared(data)) for key, data in data_of(graph).items()}
             with running_in(pool, workers) as executor:
                 try:
                     handles = dask.multiprocessing.get(
-                        {key: _shared(task, exchange) for key, task in graph.items()},
+                        {**graph, **shared},
                         list(keys),
                         pool=executor,
                         # One task to a worker at a time: by default Dask gives six ready tasks to one worker.
@@ -167,8 +169,3 @@ class ParallelRunner(AbstractRunner):
 
     def _arguments(self) -> dict[str, Any]:
         return {"max_workers": self.max_workers, **super()._arguments()}
-
-
-def _shared(task: Any, exchange: DriverExchange) -> Any:
-    """A task as it is; data of the graph is written once for all its readers."""
-    return with_value(task, exchange.shared(task.value)) if is_data(task) else task
