@@ -444,6 +444,8 @@ def test_the_guide_shows_what_the_script_prints(sequential):
 
 
 @needs_flights
+@pytest.mark.apart
+@pytest.mark.newest
 @pytest.mark.timeout(300)
 def test_the_models_are_better_than_guessing(sequential):
     """By a minute in the error, by half in finding the late flights: what the README says."""

@@ -115,7 +115,7 @@ def dask_runner(workers: int) -> Iterator[AbstractRunner]:
 def slowest_nodes(result: RunResult) -> str:
     """A table of the nodes that took longest, and how long the whole run took."""
     slowest = sorted(result.records, key=lambda record: record.seconds, reverse=True)[:SHOWN]
-    width = max(len(record.node) for record in slowest) + 2
+    width = max(len(record.node) for record in result.records) + 2
     lines = [f"The {len(slowest)} slowest of {len(result.records)} nodes:"]
     lines.append(f"{'node':{width}}{'load s':>8}{'call s':>8}{'save s':>8}  worker")
     for record in slowest:
