@@ -25,7 +25,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "penstock"
 
 LAYERS = [
     {"errors", "_typing"},
-    {"_pickling", "_threads"},
+    {"_pickling", "_similar", "_threads"},
     {"logs", "pipeline", "io"},
     {"hooks"},
     {"tasks"},
@@ -46,7 +46,7 @@ HOMES = {
 }
 """What is imported in one file only, or in one package, whose place ends with a slash; nowhere, if it has no home."""
 
-NO_DASK = {"errors", "_typing", "_pickling", "_threads", "logs", "pipeline", "io", "hooks"}
+NO_DASK = {"errors", "_typing", "_pickling", "_similar", "_threads", "logs", "pipeline", "io", "hooks"}
 """Parts of the package that know nothing of Dask."""
 
 MOST_LINES = 400
@@ -285,6 +285,8 @@ def _bound(module: Module) -> tuple[set[str], set[str]]:
                 names = own = {statement.name}
             elif isinstance(statement, ast.Assign):
                 names = own = {target.id for target in statement.targets if isinstance(target, ast.Name)}
+            elif isinstance(statement, ast.AnnAssign):
+                names, own = {ast.unparse(statement.target)}, set()
             else:
                 continue
             bound |= names

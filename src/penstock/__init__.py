@@ -18,7 +18,6 @@ Example:
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from penstock import hooks, io, pipeline, runner
@@ -83,7 +82,7 @@ from penstock.runner import (
 if TYPE_CHECKING:
     from penstock.runner import DaskRunner, ParallelRunner
 
-__version__ = version("penstock")
+    __version__: str
 
 __all__ = [
     "AbstractDataset",
@@ -153,6 +152,10 @@ def __getattr__(name: str) -> Any:
     # Imported on first use: `import distributed` takes longer than all other imports, and most runs need neither.
     if name in {"DaskRunner", "ParallelRunner"}:
         return getattr(runner, name)
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 - reads a file, which few programs need
+
+        return version("penstock")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

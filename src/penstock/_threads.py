@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
-from multiprocessing import resource_tracker
 from typing import Any
 
 
@@ -54,6 +53,9 @@ def block_interrupts() -> None:
     """Keep Ctrl-C from this thread, and from the threads and processes that it starts. The main thread still gets it."""
     if hasattr(signal, "pthread_sigmask"):
         # The resource tracker, if it starts later, lets the signal through again (multiprocessing/resource_tracker.py).
+        # Imported on first use, as it imports a good part of multiprocessing, which most runs do without.
+        from multiprocessing import resource_tracker  # noqa: PLC0415
+
         resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dask.sizeof import sizeof
 
+from penstock._similar import similar_names
 from penstock.errors import MissingInputError
 from penstock.io.catalog import DataCatalog
 from penstock.io.kedro_objects import (
@@ -143,7 +143,7 @@ def check_inputs(pipeline: PipelineLike, catalog: CatalogLike) -> None:
     missing = {name for name in pipeline.inputs() if name not in catalog}
     if missing:
         known = list(catalog.keys()) if hasattr(catalog, "keys") else []
-        close = {name: near for name in missing if (near := difflib.get_close_matches(name, known))}
+        close = {name: near for name in missing if (near := similar_names([name], known))}
         raise MissingInputError(missing, type(catalog).__name__, close)
 
 

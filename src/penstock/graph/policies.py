@@ -5,11 +5,11 @@ Retries happen inside the task (`penstock.tasks.retries`), on every scheduler. R
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from penstock._similar import similar_names
 from penstock.errors import RunnerError, SelectionError
 from penstock.graph.taskspec import with_work, work_of
 from penstock.tasks.call_tasks import Call
@@ -95,11 +95,10 @@ def _check_keys(nodes: list[NodeLike], policies: Mapping[str, NodePolicy]) -> No
     known = {key for node in nodes for key in (node.name, *_namespaces(node), *node.tags)}
     unknown = sorted(set(policies) - known)
     if unknown:
-        close = [near for key in unknown for near in difflib.get_close_matches(key, known)]
         raise SelectionError(
             "These keys of policies are neither a node nor a namespace nor a tag of the pipeline",
             unknown,
-            close,
+            similar_names(unknown, known),
         )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Iterable, Iterator
 
 from pluggy import PluginManager
 
+from penstock._similar import similar_names
 from penstock.hooks.specs import PROJECT, DatasetSpecs, NodeSpecs, PipelineSpecs
 
 _LOG = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def _never_fires(manager: PluginManager, plugin: object) -> Iterator[tuple[str, 
     known = [name for name in vars(manager.hook) if getattr(manager.hook, name).has_spec()]
     callers = manager.get_hookcallers(plugin) or []
     for caller in callers:
-        similar = difflib.get_close_matches(caller.name, known, 1, MISSPELT_SIMILARITY)
+        similar = similar_names([caller.name], known, 1, MISSPELT_SIMILARITY)
         if similar and not caller.has_spec():
             yield caller.name, f"there is no hook of that name; did you mean {similar[0]}?"
     marked = {caller.name for caller in callers}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import re
 import threading
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from penstock._pickling import why_not_sendable
+from penstock._similar import similar_names
 from penstock.errors import CannotSendError, DatasetAlreadyExistsError, DatasetError, DatasetNotFoundError
 from penstock.io.dataset import is_dataset, is_dataset_error
 from penstock.io.memory import MemoryDataset
@@ -391,6 +391,6 @@ def _type_text(dataset: DatasetLike) -> str:
 
 
 def _not_found(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(str(name), known)
+    close = similar_names([str(name)], known)
     hint = f"; did you mean {' or '.join(close)}?" if close else ""
     return f"The catalog has no dataset {name!r}{hint}"

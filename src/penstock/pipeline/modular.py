@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeAlias
 
+from penstock._similar import similar_names
 from penstock.errors import PipelineError
 from penstock.pipeline.dataset_names import ALL_PARAMETERS, PARAMETER_PREFIX
 from penstock.pipeline.transcoding import base_name, split
@@ -115,9 +115,7 @@ def _parameter(name: str) -> str:
 def _check_known(mapping: Iterable[str], existing: set[str]) -> None:
     missing = sorted(set(mapping) - existing - set(map(base_name, existing)))
     if missing:
-        close = dict.fromkeys(
-            match for name in missing for match in get_close_matches(name, sorted(existing))
-        )
+        close = similar_names(missing, existing)
         advice = f"Did you mean {', '.join(close)}?" if close else "`datasets()` lists all datasets"
         raise PipelineError("the pipeline has no datasets with these names", missing, advice)
 

@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import reduce
 from typing import TYPE_CHECKING, TypeVar
 
+from penstock._similar import similar_names
 from penstock.errors import SelectionError
 from penstock.pipeline.topology import Links, reachable
 
@@ -46,7 +46,9 @@ class Selector:
         missing = sorted(map(str, names - known))
         if missing:
             problem = "the pipeline has no nodes with these names"
-            raise SelectionError(problem, missing, _full_names(known, missing) or _similar(known, missing))
+            raise SelectionError(
+                problem, missing, _full_names(known, missing) or similar_names(missing, known)
+            )
         return names
 
     def tagged(self, tags: Iterable[str]) -> set[str]:
@@ -117,7 +119,7 @@ class Selector:
         missing = sorted(map(str, wanted - known))
         if missing:
             problem = "the pipeline has no datasets with these names"
-            raise SelectionError(problem, missing, _similar(known, missing))
+            raise SelectionError(problem, missing, similar_names(missing, known))
         return set().union(*(nodes_by_dataset.get(name, ()) for name in wanted))
 
 
@@ -377,12 +379,6 @@ def _full_names(known: set[str], missing: list[str]) -> list[str]:
     """The full names of nodes in namespaces whose last parts are among the missing names."""
     wanted = set(missing)
     return sorted(name for name in known if not wanted.isdisjoint(_endings(name)))
-
-
-def _similar(known: Iterable[str], missing: list[str]) -> list[str]:
-    """The known names that may be meant by the missing ones, without duplicates."""
-    known = sorted(known)
-    return list(dict.fromkeys(close for name in missing for close in get_close_matches(name, known)))
 
 
 def _endings(name: str) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import math
-import pkgutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
@@ -113,6 +112,8 @@ def _check_number(name: str, value: Any, kind: type = Real, least: float = 0) ->
 def _exception_class(named: type[Exception] | str) -> type[Exception]:
     found: Any = named
     if isinstance(named, str):
+        import pkgutil  # noqa: PLC0415 - on first use: few policies name an exception
+
         try:
             found = getattr(builtins, named, None) or pkgutil.resolve_name(named)
         except (ImportError, AttributeError, ValueError):

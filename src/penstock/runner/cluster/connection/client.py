@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import difflib
 import importlib.util
 import inspect
 import logging
@@ -20,6 +19,7 @@ import dask
 from distributed import Client, LocalCluster, Nanny, Security, Worker
 from distributed.deploy import Cluster, SpecCluster
 
+from penstock._similar import similar_names
 from penstock._threads import block_interrupts
 from penstock.errors import ClusterError, RunnerError
 from penstock.runner.cluster.connection.settings import ClusterSettings, cluster_settings
@@ -220,7 +220,7 @@ def _check_names(arguments: Mapping[str, Any]) -> None:
     known = {name for taker in takers for name in inspect.signature(taker).parameters}
     unknown = sorted(arguments.keys() - known)
     if unknown:
-        similar = [match for name in unknown for match in difflib.get_close_matches(name, known, 1)]
+        similar = similar_names(unknown, known, 1)
         hint = f"; did you mean {', '.join(similar)}?" if similar else ""
         raise RunnerError(f"Unexpected keyword arguments for the local cluster: {', '.join(unknown)}{hint}")
 
