@@ -155,7 +155,9 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":
         from importlib.metadata import version  # noqa: PLC0415 - reads a file, which few programs need
 
-        return version("penstock")
+        # Kept, since each run on a cluster asks for it.
+        globals()[name] = version("penstock")
+        return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

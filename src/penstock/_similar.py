@@ -8,7 +8,7 @@ from collections.abc import Iterable
 def similar_names(
     unknown: Iterable[str], known: Iterable[str], most: int = 3, similarity: float = 0.6
 ) -> list[str]:
-    """The known names that are most like the unknown ones, without duplicates; the most similar first.
+    """The known names that are most like the unknown ones, without duplicates: for each unknown one, the most similar first.
 
     Args:
         unknown: Names that do not exist.

@@ -7,8 +7,8 @@ parentheses and the index each node of each run has a *group* of its own (`distr
 
 from __future__ import annotations
 
-import os
 import re
+import secrets
 
 MAX_NAME_LENGTH = 60
 """A longer name is cut in its key: Dask cannot spill the result of a key of over about 250 bytes to disk."""
@@ -18,7 +18,7 @@ _INVALID_CHARACTER = re.compile(r"[^\w.]")
 
 def new_run_id() -> str:
     """Eight random hex digits: the keys of two runs differ, so that one run never gets the results of another."""
-    return os.urandom(4).hex()
+    return secrets.token_hex(4)
 
 
 def task_key(name: str, run_id: str, index: int, kind: str = "") -> str:

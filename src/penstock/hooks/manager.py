@@ -78,8 +78,9 @@ def _never_fires(manager: PluginManager, plugin: object) -> Iterator[tuple[str, 
     known = [name for name in vars(manager.hook) if getattr(manager.hook, name).has_spec()]
     callers = manager.get_hookcallers(plugin) or []
     for caller in callers:
-        similar = similar_names([caller.name], known, 1, MISSPELT_SIMILARITY)
-        if similar and not caller.has_spec():
+        if caller.has_spec():
+            continue
+        if similar := similar_names([caller.name], known, 1, MISSPELT_SIMILARITY):
             yield caller.name, f"there is no hook of that name; did you mean {similar[0]}?"
     marked = {caller.name for caller in callers}
     for name in known:
