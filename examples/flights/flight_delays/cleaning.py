@@ -37,7 +37,8 @@ def clean_flights(flights: pd.DataFrame) -> pd.DataFrame:
     key = ["carrier", "flight", "origin", "dest", "year", "month", "day", "sched_dep_time"]
     planned = flights.drop_duplicates(key)
     scheduled = utc(planned["time_hour"]) + pd.to_timedelta(planned["minute"], unit="min")
-    departed = scheduled + pd.to_timedelta(planned["dep_delay"], unit="min")
+    # As whole numbers: pandas 2.2.0 rounds what lies in memory in place of a missing fraction, and may warn.
+    departed = scheduled + pd.to_timedelta(planned["dep_delay"].astype("Int64"), unit="min")
     dates = pd.to_datetime(planned[["year", "month", "day"]])
     clean = planned[["carrier", "flight", "tailnum", "origin", "dest", "month", "hour", "distance"]].assign(
         scheduled=scheduled.dt.as_unit("ns"),
