@@ -15,12 +15,10 @@ from penstock.graph.taskspec import with_work, work_of
 from penstock.tasks.call_tasks import Call
 from penstock.tasks.dataset_tasks import Confirm, Load, PickOutput
 from penstock.tasks.policy import NodePolicy
-from penstock.tasks.retries import Retried, RetriedCall
 
 if TYPE_CHECKING:
     from penstock._typing import NodeLike
     from penstock.graph.plan import Plan
-    from penstock.tasks.base import Work
 
 
 Policies: TypeAlias = Mapping[str, NodePolicy | Mapping[str, Any]]
@@ -115,21 +113,22 @@ def with_policies(plan: Plan, policies: Mapping[str, NodePolicy]) -> Plan:
     works = {key: work_of(plan.graph[key]) for key, task in plan.tasks.items() if task.node in retried}
     loads = {(work.node.name, work.dataset): work for work in works.values() if isinstance(work, Load)}
     changed = {
-        key: with_work(plan.graph[key], _retried_task(work, policies[work.node.name], loads))
+        key: with_work(
+            plan.graph[key],
+            _retried_call(work, loads) if isinstance(work, Call) else work,
+            policy=policies[work.node.name],
+        )
         for key, work in works.items()
         if not isinstance(work, PickOutput | Confirm)
     }
     return replace(plan, graph={**plan.graph, **changed}, policies=policies)
 
 
-def _retried_task(work: Work, policy: NodePolicy, loads: Mapping[tuple[str, str], Load]) -> Work:
-    if not isinstance(work, Call):
-        return Retried(work.context, work.node, work.dataset, work, policy)
-    own = {name: loads[work.node.name, name] for name, each in work.named_inputs() if each.has_load_task}
-    # Copied, since a failed attempt may have changed the object.
+def _retried_call(call: Call, loads: Mapping[tuple[str, str], Load]) -> Call:
+    """The call with what it needs to get fresh inputs, since a failed attempt may have changed them."""
+    reloads = {name: loads[call.node.name, name] for name, each in call.named_inputs() if each.has_load_task}
     inputs = [
         each if each.has_load_task else replace(each, is_copied=each.comes_from_graph)
-        for each in work.bindings.inputs
+        for each in call.bindings.inputs
     ]
-    call = replace(work, bindings=replace(work.bindings, inputs=tuple(inputs)))
-    return RetriedCall(work.context, work.node, "", call, policy, own)
+    return replace(call, bindings=replace(call.bindings, inputs=tuple(inputs)), reloads=reloads)

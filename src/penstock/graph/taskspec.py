@@ -35,11 +35,9 @@ def work_of(task: Any) -> Any:
     return task.func if isinstance(task, Task) else None
 
 
-def with_work(task: Any, work: Callable[..., Any]) -> Any:
-    """A copy of the task that calls `work` instead, with the same arguments."""
-    changed = task.copy()
-    changed.func = work
-    return changed
+def with_work(task: Any, work: Callable[..., Any], **options: Any) -> Any:
+    """A copy of the task that calls `work` instead, with the same arguments and with these options in addition."""
+    return Task(task.key, work, *task.args, **{**task.kwargs, **options})
 
 
 def without_input(task: Any, key: str) -> Any:

@@ -14,10 +14,12 @@ from penstock.io.kedro_objects import release_file_cache
 from penstock.logs.current_node import CURRENT_NODE, CurrentNode
 from penstock.tasks.backend import Context, Event
 from penstock.tasks.exceptions import add_note
+from penstock.tasks.retries import with_retries
 
 if TYPE_CHECKING:
     from penstock._typing import Data, DatasetLike, NodeLike
     from penstock.tasks.node_steps import Seconds
+    from penstock.tasks.policy import NodePolicy
 
 
 # A named tuple made from a tuple, in half the time of a call with its fields: every task makes these.
@@ -35,7 +37,7 @@ class Work:
     uses_values = True
     """Whether it uses the values that it is called with; if not, they only mean that the tasks before it are done."""
 
-    def __call__(self, *values: Data, hooks: Hooks = NO_HOOKS) -> Data:
+    def __call__(self, *values: Data, hooks: Hooks = NO_HOOKS, policy: NodePolicy | None = None) -> Data:
         """Do the work and report it, or raise its error with a note of where it was raised."""
         started = time.time()
         backend = self.context.backend
@@ -43,7 +45,8 @@ class Work:
         name = self.node.name
         node = CURRENT_NODE.set(_current_node((name, backend.channel())))
         try:
-            result, seconds = self.do(values, hooks)
+            do = self.do if policy is None else partial(self.do_with_retries, policy)
+            result, seconds = do(values, hooks)
         except BaseException as error:
             # An exit, too: it would end the worker, and the work of other runs on it.
             add_note(error, f"Raised in {self}, on {backend.worker_name()}.")
@@ -80,3 +83,10 @@ class Work:
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds | None]:
         """The result, and the seconds to load, to call and to save; None for work that is not reported."""
         raise NotImplementedError
+
+    def do_with_retries(
+        self, policy: NodePolicy, values: tuple[Data, ...], hooks: Hooks
+    ) -> tuple[Data, Seconds | None]:
+        """The same, tried again as the policy says."""
+        is_stopped = self.context.backend.is_stopped
+        return with_retries(lambda _: self.do(values, hooks), policy, self, is_stopped)

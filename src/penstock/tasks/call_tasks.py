@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from penstock.tasks.node_steps import (
     save_in_threads,
     save_streams,
 )
+from penstock.tasks.retries import with_retries
 from penstock.tasks.values import MultipleOutputs
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from penstock.hooks import Hooks
     from penstock.tasks.backend import Context
     from penstock.tasks.bindings import InputBinding, OutputBinding
+    from penstock.tasks.dataset_tasks import Load
+    from penstock.tasks.policy import NodePolicy
 
 MAX_NAMES = 12
 """How many inputs an error names; a node may have thousands."""
@@ -42,11 +45,13 @@ class Call(Work):
     """The catalog that node hooks get."""
     confirms: CatalogLike | None = None
     """The catalog of the datasets to confirm, if no task of its own confirms them."""
+    reloads: Mapping[str, Load] | None = None
+    """Of a node with retries: load the stored inputs again for the second and later attempts, by the name of the dataset."""
     dataset = ""
     kind = "call"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self.catalog is None and self.confirms is None:
+        if self.catalog is None and self.confirms is None and self.reloads is None:
             return self.bindings, (self.node,)
         return reduce_dataclass(self)
 
@@ -81,19 +86,33 @@ class Call(Work):
     ) -> tuple[Data, Seconds]:
         """Hand over the outputs of `call`. Returns what `do` returns."""
         called = time.perf_counter()
-        result = self._hand_over(outputs, hooks)
-        return result, (load_seconds, call_seconds, time.perf_counter() - called)
-
-    def _hand_over(self, outputs: dict[str, Data], hooks: Hooks) -> Data:
-        """The result, after the outputs are saved and confirmed that this task saves and confirms."""
         values = self.write_outputs(outputs, hooks)
         if self.confirms is not None:
             confirm_datasets(self.confirms, self.node)
         if self.context.backend.may_repeat:
             check_outputs_sendable(self.node, values)
-        if len(values) == 1:
-            return values[0]
-        return MultipleOutputs(values) if values else None
+        result = values[0] if len(values) == 1 else MultipleOutputs(values) if values else None
+        return result, (load_seconds, call_seconds, time.perf_counter() - called)
+
+    def do_with_retries(
+        self, policy: NodePolicy, values: tuple[Data, ...], hooks: Hooks
+    ) -> tuple[Data, Seconds]:
+        """The same; each attempt after the first gets fresh inputs. The seconds to load and to call are those of the last one."""
+
+        def attempt(number: int) -> tuple[dict[str, Data], float, float]:
+            return self.call(self._fresh_values(values, hooks) if number else values, hooks)
+
+        return self.finish(*with_retries(attempt, policy, self, self.context.backend.is_stopped), hooks)
+
+    def _fresh_values(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, ...]:
+        """The values from the graph, with those loaded again that a failed attempt may have changed."""
+        reloads = self.reloads or {}
+        names = [name for name, each in self.named_inputs() if each.comes_from_graph]
+        fresh = [
+            reloads[name].do((), hooks)[0] if name in reloads else value
+            for name, value in zip(names, values, strict=False)
+        ]
+        return (*fresh, *values[len(names) :])
 
     def read_inputs(self, values: tuple[Data, ...], hooks: Hooks) -> dict[str, Data]:
         """The node's inputs by name."""

@@ -30,8 +30,6 @@ from penstock.runner.processes.shared_memory import INLINE_BYTES, Handle, new_ru
 from penstock.tasks.backend import Context
 from penstock.tasks.dataset_tasks import Load
 from penstock.tasks.exceptions import PackedError
-from penstock.tasks.policy import NodePolicy
-from penstock.tasks.retries import Retried
 
 pytestmark = pytest.mark.pythons
 
@@ -305,16 +303,14 @@ def test_runs_at_once_keep_what_they_have_opened():
         assert all(map(operator.is_, before, after))
 
 
-@pytest.mark.parametrize("is_retried", [False, True])
-def test_a_load_does_not_open_the_values_that_it_waits_for(is_retried):
+def test_a_load_does_not_open_the_values_that_it_waits_for():
     """Each would be read and unpickled for nothing, and they may be large."""
     context, reader = Context(ProcessBackend()), node(len, "stored", "length", name="reader")
     load = Load(context, reader, "stored", DataCatalog({"stored": [1]}))
-    work = Retried(context, reader, "stored", load, NodePolicy(retries=1)) if is_retried else load
     with new_run_folder() as folder:
         driver, worker = DriverExchange(folder), exchange.WorkerExchange(folder)
 
-        _, data = worker.loads(driver.dumps((work, {"waited_for": folder.write([1])})))
+        _, data = worker.loads(driver.dumps((load, {"waited_for": folder.write([1])})))
 
     assert data == {"waited_for": None}
 

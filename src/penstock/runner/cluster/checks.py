@@ -27,7 +27,6 @@ from penstock.runner.cluster.session import WORKER_ANSWER_SECONDS, ask_workers
 from penstock.runner.cluster.workers.waiting import log_while_waiting
 from penstock.tasks.call_tasks import Call
 from penstock.tasks.dataset_tasks import Load, Save
-from penstock.tasks.retries import without_retries
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -239,7 +238,7 @@ def stored_datasets(plan: Plan) -> Iterator[Stored]:
     saved = {name for node in plan.pipeline.nodes for name in node.outputs}
     catalogs: dict[str, Any] = {}
     for task in plan.graph.values():
-        work = without_retries(work_of(task))
+        work = work_of(task)
         if isinstance(work, Load | Save):
             catalogs[work.dataset] = work.catalog
         elif isinstance(work, Call):

@@ -27,7 +27,6 @@ from penstock.runner.cluster.session import clean_up_scheduler
 from penstock.tasks.base import Work
 from penstock.tasks.call_tasks import Call
 from penstock.tasks.dataset_tasks import Confirm, Save
-from penstock.tasks.retries import Retried, without_retries
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -99,14 +98,12 @@ class SaveOncePlugin(SchedulerPlugin):  # type: ignore[misc]  # distributed ship
         work = work_of(task.run_spec)
         if not isinstance(work, Work):
             return
-        inner = without_retries(work)
-        to_repeat = _work_to_repeat(inner)
+        to_repeat = _work_to_repeat(work)
         if to_repeat is None:
             self._detach_readers(task)
             self._detach_inputs(task)
-        elif to_repeat is not inner:
-            changed = replace(work, work=to_repeat) if isinstance(work, Retried) else to_repeat
-            task.run_spec = with_work(task.run_spec, changed)
+        elif to_repeat is not work:
+            task.run_spec = with_work(task.run_spec, to_repeat)
 
     def _detach_readers(self, task: Any) -> None:
         """Have no task depend on this one any more."""
