@@ -35,10 +35,9 @@ class GraphBuilder:
         self.graph: dict[str, Any] = {}
         self.tasks: dict[str, TaskInfo] = {}
         self._run_id = new_run_id()
-        self._awaited: set[str] = set()
         self._options: dict[str, Any] = {}
         if hooks:
-            self._options["hooks"] = self._shared(hooks) if leaves_process else hooks
+            self._options["hooks"] = self.add_data("hooks", hooks) if leaves_process else hooks
 
     def add_task(self, work: Work, arguments: list[Any]) -> Any:
         """Add a task that calls `work` with the values of the references `arguments`.
@@ -48,8 +47,7 @@ class GraphBuilder:
         """
         kind, node, dataset = work.kind, work.node.name, work.dataset
         key = task_key(dataset or node, self._run_id, len(self.graph), "" if kind == "call" else kind)
-        task = self.graph[key] = new_task(key, work, *arguments, **self._options)
-        self._awaited.update(task.dependencies)
+        self.graph[key] = new_task(key, work, *arguments, **self._options)
         self.tasks[key] = _task_info((kind, node, dataset))
         return reference(key)
 
@@ -61,11 +59,6 @@ class GraphBuilder:
         return reference(key)
 
     def final_keys(self) -> list[str]:
-        """The keys that no task waits for."""
-        return [key for key in self.graph if key not in self._awaited]
-
-    def _shared(self, hooks: Hooks) -> Any:
-        shared = self.add_data("hooks", hooks)
-        # Not a final key in a graph without tasks either.
-        self._awaited.add(shared.key)
-        return shared
+        """The keys of the tasks that no task waits for."""
+        awaited = set().union(*[task.dependencies for task in self.graph.values()])
+        return [key for key, task in self.tasks.items() if key not in awaited and task.kind != "data"]

@@ -100,27 +100,30 @@ def _collector_paused() -> Iterator[None]:
 Reference: TypeAlias = Any
 """The reference to a task or to data of the graph, which other tasks get as an argument; it has a `key`."""
 
-HandedOver: TypeAlias = dict[str, tuple[InputBinding, Reference]]
-"""For each dataset whose value a node of this run leaves in the graph: the binding of its readers, and its reference."""
+Source: TypeAlias = tuple[InputBinding, Reference]
+"""Where a node gets an input from: its binding, and its reference; None if its value does not come from the graph."""
 
 
 class _Compiler:
-    """Goes through the nodes, and adds the tasks of each to the graph."""
+    """The rules: goes through the nodes, and adds the tasks of each to the graph."""
 
     def __init__(self, pipeline: PipelineLike, catalog: CatalogLike, hooks: Hooks, context: Context) -> None:
-        leaves_process = context.backend.leaves_process
+        backend = context.backend
         self.pipeline, self.context = pipeline, context
-        self.datasets = DatasetIndex(pipeline, catalog, leaves_process=leaves_process)
-        self.graph = GraphBuilder(hooks, leaves_process=leaves_process)
-        self.handed_over: HandedOver = {}
-        self.inputs = _Inputs(context, self.datasets, self.graph, self.handed_over)
-        self.outputs = _Outputs(context, self.datasets, self.graph, self.handed_over)
+        self.datasets = DatasetIndex(pipeline, catalog, leaves_process=backend.leaves_process)
+        self.graph = GraphBuilder(hooks, leaves_process=backend.leaves_process)
+        self.has_node_hooks = hooks.for_nodes
+        # Read once: they are properties of the backend, and each dataset needs them.
+        self.copies, self.may_repeat = backend.copies, backend.may_repeat
         self.bindings: Callable[..., Bindings] = cache(partial(Bindings, context))
         """Nodes with the same bindings share one object."""
         # By identity, since a callable need not be hashable; the pipeline keeps it alive.
         functions = {id(node.func): node.func for node in pipeline.nodes}
         self.generators = {key for key, each in functions.items() if inspect.isgeneratorfunction(each)}
-        self.has_node_hooks = hooks.for_nodes
+        self.made: dict[str, Source] = {}
+        """Where readers get each dataset from whose value a node of this run leaves in the graph."""
+        self.shared: dict[str, Source] = {}
+        """The same for free inputs in memory and cached datasets."""
         self.last_tasks: dict[NodeLike, list[Reference]] = {}
         """For each node that saves or confirms datasets: the last tasks that do so."""
 
@@ -129,9 +132,9 @@ class _Compiler:
         for node in self.pipeline.nodes:
             self._add(node, self._saves_before(node) if self.last_tasks else [])
         outputs = {
-            name: self.handed_over[name][1].key
+            name: self.made[name][1].key
             for name in sorted(self.pipeline.outputs())
-            if name in self.handed_over and self.datasets.by_name[name].place is Place.MEMORY
+            if name in self.made and self.datasets.by_name[name].place is Place.MEMORY
         }
         keys = list(dict.fromkeys([*outputs.values(), *self.graph.final_keys()]))
         return Plan(self.graph.graph, self.graph.tasks, keys, outputs, self.pipeline, self.datasets.stored)
@@ -147,18 +150,18 @@ class _Compiler:
 
     def _add(self, node: NodeLike, waits: list[Reference]) -> None:
         """Add the tasks of a node, which start after the tasks `waits`."""
-        inputs, outputs = node.inputs, node.outputs
+        inputs, outputs, confirmed = node.inputs, node.outputs, node.confirms
         call_type = self._call_type(node)
-        input_bindings, arguments = self.inputs.bind(node, inputs, waits)
-        output_bindings = self.outputs.bind(outputs, saves_inside=call_type is not Call)
-        call = self.bindings(call_type, input_bindings, output_bindings)(node)
+        sources = self._sources(node, inputs, waits)
+        read = tuple([binding for binding, _ in sources])
+        written = tuple([self._output_binding(name, call_type) for name in outputs])
+        call = self.bindings(call_type, read, written)(node)
         if self.has_node_hooks:
             call.catalog = self.datasets.catalog_for_hooks(dict.fromkeys((*inputs, *outputs)))
-        confirmed = node.confirms
         if confirmed and call_type is not Call:
             call.confirms = self.datasets.catalog_for_task(confirmed)
-        task = self.graph.add_task(call, [*arguments, *waits] if waits else arguments)
-        saves = self.outputs.add_tasks(node, outputs, output_bindings, task)
+        task = self.graph.add_task(call, [each for _, each in sources if each is not None] + waits)
+        saves = self._add_outputs(node, list(zip(outputs, written, strict=True)), task)
         if confirmed and call_type is Call:
             confirm = Confirm(self.context, node, self.datasets.catalog_for_task(confirmed))
             saves = [self.graph.add_task(confirm, saves or [task])]
@@ -166,145 +169,104 @@ class _Compiler:
             self.last_tasks[node] = saves
 
     def _call_type(self, node: NodeLike) -> type[Call]:
-        """The class of the work that calls the node."""
+        """The class of the work that calls the node. Only `Call` leaves saves and confirmations to tasks of their own."""
         if self.context.is_async:
             return AsyncCall
-        return StreamCall if id(node.func) in self.generators else Call
+        return StreamCall if self.generators and id(node.func) in self.generators else Call
 
+    # Inputs
 
-_Source: TypeAlias = tuple[InputBinding, Reference | None]
-"""The binding of an input, and its reference if its value comes from the graph."""
-
-
-class _Inputs:
-    """How a node's task gets its inputs, and the tasks that load them."""
-
-    def __init__(
-        self, context: Context, datasets: DatasetIndex, graph: GraphBuilder, handed_over: HandedOver
-    ) -> None:
-        self._context, self._datasets, self._graph = context, datasets, graph
-        self._handed_over = handed_over
-        self._shared: dict[str, _Source] = {}
-        """The binding and the reference of free inputs and cached datasets, which all readers share."""
-
-    def bind(
-        self, node: NodeLike, names: list[str], waits: list[Reference]
-    ) -> tuple[tuple[InputBinding, ...], list[Reference]]:
-        """The binding of each input, and the references that the node's task gets as arguments, in the same order."""
+    def _sources(self, node: NodeLike, names: list[str], waits: list[Reference]) -> list[Source]:
+        """Where the node gets each of its datasets from."""
         unique = dict.fromkeys(names)
-        bindings, arguments = [], []
-        for name in unique:
-            binding, argument = self._handed_over.get(name) or self._from_catalog(name, node, waits)
-            if len(unique) < len(names):
-                binding = replace(binding, times=names.count(name))
-            bindings.append(binding)
-            if argument is not None:
-                arguments.append(argument)
-        return tuple(bindings), arguments
+        sources = [self.made.get(name) or self._from_catalog(name, node, waits) for name in unique]
+        if len(unique) < len(names):
+            counts = map(names.count, unique)
+            sources = [
+                (replace(binding, times=count), each)
+                for (binding, each), count in zip(sources, counts, strict=True)
+            ]
+        return sources
 
-    def _from_catalog(self, name: str, node: NodeLike, waits: list[Reference]) -> _Source:
-        """The binding of an input that no node of this run hands over, and its reference if its value comes from the graph."""
-        place = self._datasets.by_name[name].place
+    def _from_catalog(self, name: str, node: NodeLike, waits: list[Reference]) -> Source:
+        """Where the node gets a dataset from that no node of this run leaves in the graph."""
+        place = self.datasets.by_name[name].place
         if place is Place.STORED:
             return self._load(name, node, waits)
-        if name not in self._shared:
+        if name not in self.shared:
             is_memory = place is Place.MEMORY
-            self._shared[name] = self._free_input(name) if is_memory else self._shared_load(name, node, waits)
-        return self._shared[name]
+            self.shared[name] = self._free_input(name) if is_memory else self._shared_load(name, node, waits)
+        return self.shared[name]
 
-    def _free_input(self, name: str) -> _Source:
+    def _free_input(self, name: str) -> Source:
         """A free input in memory is a part of each task that reads it; a large one is sent once, as an entry of the graph."""
-        found = self._datasets.by_name[name].dataset
+        found = self.datasets.by_name[name].dataset
         dataset = MemoryDataset() if found is None else found
-        if self._datasets.is_sent_in_task(name):
+        if self.datasets.is_sent_in_task(name):
             return InputBinding(dataset=dataset), None
-        return input_binding(comes_from_graph=True), self._graph.add_data(name, DatasetValue(dataset))
+        return input_binding(comes_from_graph=True), self.graph.add_data(name, DatasetValue(dataset))
 
-    def _shared_load(self, name: str, node: NodeLike, waits: list[Reference]) -> _Source:
-        load = SharedLoad(self._context, node, name, self._datasets.catalog_for_task([name]))
-        copy_mode = self._datasets.by_name[name].copy_mode
-        binding = input_binding(True, self._context.backend.copies, copy_mode)  # noqa: FBT003 - keywords take four times as long
-        return binding, self._graph.add_task(load, self._before(node, waits))
+    def _shared_load(self, name: str, node: NodeLike, waits: list[Reference]) -> Source:
+        load = SharedLoad(self.context, node, name, self.datasets.catalog_for_task([name]))
+        binding = input_binding(True, self.copies, self.datasets.by_name[name].copy_mode)  # noqa: FBT003 - keywords take four times as long
+        return binding, self.graph.add_task(load, self._before(node, waits))
 
-    def _load(self, name: str, node: NodeLike, waits: list[Reference]) -> _Source:
-        catalog = self._datasets.catalog_for_task([name])
-        if self._context.is_async:
+    def _load(self, name: str, node: NodeLike, waits: list[Reference]) -> Source:
+        catalog = self.datasets.catalog_for_task([name])
+        if self.context.is_async:
             return InputBinding(catalog=catalog), None
-        load = Load(self._context, node, name, catalog, node.inputs.count(name))
-        task = self._graph.add_task(load, self._before(node, waits))
+        load = Load(self.context, node, name, catalog, node.inputs.count(name))
+        task = self.graph.add_task(load, self._before(node, waits))
         return input_binding(comes_from_graph=True, has_load_task=True), task
 
     def _before(self, node: NodeLike, waits: list[Reference]) -> list[Reference]:
         """The tasks that a load waits for: those that the node itself waits for."""
-        inputs = dict.fromkeys(node.inputs)
-        return [*(self._handed_over[name][1] for name in inputs if name in self._handed_over), *waits]
+        return [self.made[name][1] for name in dict.fromkeys(node.inputs) if name in self.made] + waits
 
+    # Outputs
 
-class _Outputs:
-    """What a node's task does with its outputs, and the tasks that follow it."""
+    def _output_binding(self, name: str, call_type: type[Call]) -> OutputBinding:
+        """What the node's own task does with an output."""
+        dataset, place, copy_mode = self.datasets.by_name[name]
+        fields = place is not Place.STORED, self.copies, copy_mode
+        if place is Place.MEMORY:
+            return (
+                output_binding(*fields)
+                if is_plain_memory(dataset)
+                else OutputBinding(*fields, dataset=dataset)
+            )
+        if call_type is Call:
+            return output_binding(*fields, has_save_task=True)
+        return OutputBinding(*fields, catalog=self.datasets.catalog_for_task([name]))
 
-    def __init__(
-        self, context: Context, datasets: DatasetIndex, graph: GraphBuilder, handed_over: HandedOver
-    ) -> None:
-        self.context, self._datasets, self._graph = context, datasets, graph
-        self._handed_over = handed_over
-        # Read once: they are properties of the backend, and each dataset needs them.
-        self._copies, self._may_repeat = context.backend.copies, context.backend.may_repeat
-
-    def bind(self, names: list[str], *, saves_inside: bool) -> tuple[OutputBinding, ...]:
-        """The binding of each output. `saves_inside`: the node's own task saves them, and not `Save` tasks."""
-        return tuple([self._binding(name, saves_inside) for name in names])
-
-    def _binding(self, name: str, saves_inside: bool) -> OutputBinding:  # noqa: FBT001 - called once, above
-        dataset, place, copy_mode = self._datasets.by_name[name]
-        stays, copies = place is not Place.STORED, self._copies
-        if place is Place.MEMORY and not is_plain_memory(dataset):
-            return OutputBinding(stays, copies, copy_mode, dataset=dataset)
-        if place is not Place.MEMORY and saves_inside:
-            catalog = self._datasets.catalog_for_task([name])
-            return OutputBinding(stays, copies, copy_mode, catalog=catalog)
-        return output_binding(stays, copies, copy_mode, place is not Place.MEMORY)
-
-    def add_tasks(
-        self, node: NodeLike, names: list[str], bindings: tuple[OutputBinding, ...], call: Reference
+    def _add_outputs(
+        self, node: NodeLike, outputs: list[tuple[str, OutputBinding]], call: Reference
     ) -> list[Reference]:
-        """Add the tasks that save or pick outputs, and note how readers get each output.
-
-        Args:
-            node: The node.
-            names: The outputs of the node.
-            bindings: The binding of each output.
-            call: The node's task.
-
-        Returns:
-            The tasks that save outputs.
-        """
+        """Add the tasks that save or pick outputs, note how readers get each output, and give the tasks that save."""
         saves: dict[Reference, None] = {}
-        for index, (name, binding) in enumerate(zip(names, bindings, strict=True)):
-            position = index if len(names) > 1 else None
-            if _is_saved_by_call(name, binding):
+        for index, (name, binding) in enumerate(outputs):
+            position = index if len(outputs) > 1 else None
+            # The call saves the output, or readers may load it in another format: they wait for the call without its value.
+            if binding.catalog is not None or (binding.stays_in_graph and "@" in name):
                 saves[call] = None
             if binding.stays_in_graph:
-                task = call if position is None else self._pick(node, name, position, call)
-                self._handed_over[name] = self._reader_binding(name), task
+                is_picked = position is not None
+                picked = (
+                    self.graph.add_task(PickOutput(self.context, node, name, index), [call])
+                    if is_picked
+                    else call
+                )
+                self.made[name] = self._reader_binding(name), picked
             if binding.has_save_task:
-                save = Save(self.context, node, name, self._datasets.catalog_for_task([name]), position)
-                saves[self._graph.add_task(save, [call])] = None
+                save = Save(self.context, node, name, self.datasets.catalog_for_task([name]), position)
+                saves[self.graph.add_task(save, [call])] = None
         return list(saves)
 
     def _pick(self, node: NodeLike, name: str, index: int, call: Reference) -> Reference:
-        return self._graph.add_task(PickOutput(self.context, node, name, index), [call])
+        return self.graph.add_task(PickOutput(self.context, node, name, index), [call])
 
     def _reader_binding(self, name: str) -> InputBinding:
         """The binding of the readers of an output that stays in the graph. Readers get copies if they would share one object."""
-        _, place, copy_mode = self._datasets.by_name[name]
-        is_shared = self._datasets.reader_counts[name] > 1 or place is Place.CACHED or self._may_repeat
-        return input_binding(True, self._copies and is_shared, copy_mode)  # noqa: FBT003 - keywords take four times as long
-
-
-def _is_saved_by_call(name: str, output: OutputBinding) -> bool:
-    """Whether readers have to wait for the node's own task although they may not get its value.
-
-    The task saves the output, or readers may load it in another format (`name@format`).
-    """
-    return output.catalog is not None or (output.stays_in_graph and "@" in name)
+        _, place, copy_mode = self.datasets.by_name[name]
+        is_shared = self.may_repeat or self.datasets.reader_counts[name] > 1 or place is Place.CACHED
+        return input_binding(True, self.copies and is_shared, copy_mode)  # noqa: FBT003 - keywords take four times as long

@@ -31,15 +31,14 @@ def task_key(name: str, run_id: str, index: int, kind: str = "") -> str:
         kind: `load`, `save` and so on; empty for a task that calls a node.
     """
     prefix = f"{kind}:" if kind else ""
-    return f"({prefix}{_local_name_first(name)}-{run_id}-{index})"
+    shown = name if name.isidentifier() else _local_name_first(name)
+    return f"({prefix}{shown[:MAX_NAME_LENGTH]}-{run_id}-{index})"
 
 
 def _local_name_first(name: str) -> str:
     """The local name before the namespace, since the dashboard's bars show only twelve characters."""
-    if name.isidentifier():
-        return name[:MAX_NAME_LENGTH]
     namespace, _, local = _INVALID_CHARACTER.sub("_", name).rpartition(".")
-    return (f"{local}@{namespace}" if namespace else local)[:MAX_NAME_LENGTH]
+    return f"{local}@{namespace}" if namespace else local
 
 
 def task_text(key: str) -> str:
