@@ -35,9 +35,10 @@ class GraphBuilder:
         self.graph: dict[str, Any] = {}
         self.tasks: dict[str, TaskInfo] = {}
         self._run_id = new_run_id()
-        self._options: dict[str, Any] = {}
+        self._new_task = new_task
         if hooks:
-            self._options["hooks"] = self.add_data("hooks", hooks) if leaves_process else hooks
+            shared = self.add_data("hooks", hooks) if leaves_process else hooks
+            self._new_task = partial(new_task, hooks=shared)
 
     def add_task(self, work: Work, arguments: list[Any]) -> Any:
         """Add a task that calls `work` with the values of the references `arguments`.
@@ -47,7 +48,7 @@ class GraphBuilder:
         """
         kind, node, dataset = work.kind, work.node.name, work.dataset
         key = task_key(dataset or node, self._run_id, len(self.graph), "" if kind == "call" else kind)
-        self.graph[key] = new_task(key, work, *arguments, **self._options)
+        self.graph[key] = self._new_task(key, work, *arguments)
         self.tasks[key] = _task_info((kind, node, dataset))
         return reference(key)
 

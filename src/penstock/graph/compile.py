@@ -161,7 +161,7 @@ class _Compiler:
         if confirmed and call_type is not Call:
             call.confirms = self.datasets.catalog_for_task(confirmed)
         task = self.graph.add_task(call, [each for _, each in sources if each is not None] + waits)
-        saves = self._add_outputs(node, list(zip(outputs, written, strict=True)), task)
+        saves = self._add_outputs(node, outputs, written, task)
         if confirmed and call_type is Call:
             confirm = Confirm(self.context, node, self.datasets.catalog_for_task(confirmed))
             saves = [self.graph.add_task(confirm, saves or [task])]
@@ -178,7 +178,7 @@ class _Compiler:
 
     def _sources(self, node: NodeLike, names: list[str], waits: list[Reference]) -> list[Source]:
         """Where the node gets each of its datasets from."""
-        unique = dict.fromkeys(names)
+        unique = names if len(set(names)) == len(names) else list(dict.fromkeys(names))
         sources = [self.made.get(name) or self._from_catalog(name, node, waits) for name in unique]
         if len(unique) < len(names):
             counts = map(names.count, unique)
@@ -228,24 +228,23 @@ class _Compiler:
     def _output_binding(self, name: str, call_type: type[Call]) -> OutputBinding:
         """What the node's own task does with an output."""
         dataset, place, copy_mode = self.datasets.by_name[name]
-        fields = place is not Place.STORED, self.copies, copy_mode
+        stays = place is not Place.STORED
         if place is Place.MEMORY:
-            return (
-                output_binding(*fields)
-                if is_plain_memory(dataset)
-                else OutputBinding(*fields, dataset=dataset)
-            )
+            if is_plain_memory(dataset):
+                return output_binding(stays, self.copies, copy_mode)
+            return OutputBinding(stays, self.copies, copy_mode, dataset=dataset)
         if call_type is Call:
-            return output_binding(*fields, has_save_task=True)
-        return OutputBinding(*fields, catalog=self.datasets.catalog_for_task([name]))
+            return output_binding(stays, self.copies, copy_mode, has_save_task=True)
+        return OutputBinding(stays, self.copies, copy_mode, catalog=self.datasets.catalog_for_task([name]))
 
     def _add_outputs(
-        self, node: NodeLike, outputs: list[tuple[str, OutputBinding]], call: Reference
+        self, node: NodeLike, names: list[str], bindings: tuple[OutputBinding, ...], call: Reference
     ) -> list[Reference]:
         """Add the tasks that save or pick outputs, note how readers get each output, and give the tasks that save."""
         saves: dict[Reference, None] = {}
-        for index, (name, binding) in enumerate(outputs):
-            position = index if len(outputs) > 1 else None
+        for index, name in enumerate(names):
+            binding = bindings[index]
+            position = index if len(names) > 1 else None
             # The call saves the output, or readers may load it in another format: they wait for the call without its value.
             if binding.catalog is not None or (binding.stays_in_graph and "@" in name):
                 saves[call] = None
@@ -268,5 +267,5 @@ class _Compiler:
     def _reader_binding(self, name: str) -> InputBinding:
         """The binding of the readers of an output that stays in the graph. Readers get copies if they would share one object."""
         _, place, copy_mode = self.datasets.by_name[name]
-        is_shared = self.may_repeat or self.datasets.reader_counts[name] > 1 or place is Place.CACHED
+        is_shared = self.may_repeat or self.datasets.use_counts.get(name, 0) > 1 or place is Place.CACHED
         return input_binding(True, self.copies and is_shared, copy_mode)  # noqa: FBT003 - keywords take four times as long

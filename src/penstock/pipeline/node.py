@@ -151,7 +151,7 @@ class Node:
     @property
     def confirms(self) -> list[str]:
         """The datasets that are confirmed after the node has succeeded."""
-        return list(flat(self._confirms))
+        return list(flat(self._confirms)) if self._confirms else []
 
     @property
     def tags(self) -> set[str]:

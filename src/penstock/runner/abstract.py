@@ -267,10 +267,10 @@ class AbstractRunner(Openable, ABC):
     ) -> RunResult:
         started = time.perf_counter()
         self._kept()
-        self._register(pipeline, catalog)
+        datasets = self._register(pipeline, catalog)
         run_id = run_id or new_run_id()
         hooks = Hooks(hook_manager)
-        recorder = Recorder(pipeline, catalog, self._log)
+        recorder = Recorder(pipeline, catalog, datasets, self._log)
         backend = self.backend(recorder)
         if backend.leaves_process:
             check_can_be_sent(pipeline, catalog, hooks)
@@ -309,16 +309,21 @@ class AbstractRunner(Openable, ABC):
     def _bar(self, pipeline: PipelineLike, recorder: Recorder) -> contextlib.AbstractContextManager[None]:
         return progress_bar(pipeline, recorder) if self.progress else contextlib.nullcontext()
 
-    def _register(self, pipeline: PipelineLike, catalog: CatalogLike) -> None:
-        """Register a dataset for every name before any node starts, since two tasks could make the same one at the same time."""
+    def _register(self, pipeline: PipelineLike, catalog: CatalogLike) -> dict[str, DatasetLike]:
+        """Register a dataset for every name before any node starts, since two tasks could make the same one at the same time.
+
+        Returns the datasets by name.
+        """
         check_inputs(pipeline, catalog)
-        own_default = self._own_default()
-        for name in sorted(pipeline.datasets()):
-            if own_default is not None and name not in catalog:
+        own_default, names = self._own_default(), sorted(pipeline.datasets())
+        if own_default is not None:
+            for name in (name for name in names if name not in catalog):
                 catalog[name] = own_default(name)
-            else:
-                catalog.get(name, fallback_to_runtime_pattern=True)
+        datasets: dict[str, Any] = {
+            name: catalog.get(name, fallback_to_runtime_pattern=True) for name in names
+        }
         check_confirms(pipeline.nodes, catalog)
+        return datasets
 
     def _own_default(self) -> Callable[[str], DatasetLike] | None:
         """The method that a subclass overrides `create_default_dataset` with, under either name; None if it does not."""

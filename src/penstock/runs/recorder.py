@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from penstock.io.memory import MemoryDataset
 from penstock.runs.result import NodeRecord
 
 if TYPE_CHECKING:
-    from penstock._typing import CatalogLike, NodeLike, PipelineLike
+    from penstock._typing import CatalogLike, DatasetLike, NodeLike, PipelineLike
     from penstock.graph.plan import Plan
     from penstock.tasks.backend import Event
 
@@ -25,20 +25,31 @@ class Recorder:
     Args:
         pipeline: The pipeline that runs.
         catalog: Releases each dataset when its last reader has finished.
+        datasets: The datasets of the pipeline in the catalog, by name.
         log: Gets a record for each finished node.
     """
 
-    def __init__(self, pipeline: PipelineLike, catalog: CatalogLike, log: logging.Logger) -> None:
+    def __init__(
+        self,
+        pipeline: PipelineLike,
+        catalog: CatalogLike,
+        datasets: Mapping[str, DatasetLike],
+        log: logging.Logger,
+    ) -> None:
         nodes: list[NodeLike] = pipeline.nodes
         self._catalog = catalog
         self._log = log
         self.on_finish: Callable[[str], None] = lambda _: None
         """Called with the name of each finished node."""
         self._nodes = {node.name: node for node in nodes}
-        kept = pipeline.inputs() | pipeline.outputs() | _empty(pipeline, catalog)
-        self._released = pipeline.datasets() - kept
+        used = datasets.keys() if type(catalog).release is not DataCatalog.release else _not_empty(datasets)
+        self._released = used - pipeline.inputs() - pipeline.outputs()
         """Datasets to release when their last reader has finished."""
-        self._uses = Counter([name for node in nodes for name in node.inputs if name in self._released])
+        self._uses = Counter(
+            [name for node in nodes for name in node.inputs if name in self._released]
+            if self._released
+            else ()
+        )
         self._awaited: dict[str, set[tuple[str, str]]] = {}
         """The call, saves and confirmations of each node that saves or confirms, as far as they are not done."""
         self._events: dict[str, dict[tuple[str, str], Event]] = {}
@@ -81,7 +92,9 @@ class Recorder:
                 self._events.setdefault(name, {})[event.kind, event.dataset] = event
                 return
             earlier = self._events.pop(name, None)
-            self._finished[name] = _record([event] if earlier is None else [*earlier.values(), event])
+            self._finished[name] = (
+                _record((name, *event[3:])) if earlier is None else _added_up([*earlier.values(), event])
+            )
             self.on_finish(name)
             self._log.info("Completed node %s (%d of %d)", name, len(self._finished), len(self._nodes))
             if self._released:
@@ -105,28 +118,24 @@ class Recorder:
             self._failure = self._failure or error
 
 
-def _empty(pipeline: PipelineLike, catalog: CatalogLike) -> set[str]:
-    """Empty memory datasets, which need no release: the graph hands their values over, so they stay empty.
+def _not_empty(datasets: Mapping[str, DatasetLike]) -> set[str]:
+    """All but empty memory datasets, which need no release: the graph hands their values over, so they stay empty.
 
     Most datasets of a pipeline are such, and a release takes longer than recording an event.
     """
-    if type(catalog).release is not DataCatalog.release:
-        return set()
     return {
         name
-        for name in pipeline.datasets()
-        if type(dataset := catalog.get(name)) is MemoryDataset and dataset.is_empty
+        for name, dataset in datasets.items()
+        if type(dataset) is not MemoryDataset or not dataset.is_empty
     }
 
 
-def _record(events: list[Event]) -> NodeRecord:
-    """The record of a node from the events of its tasks, the last of which finished it."""
-    if len(events) == 1:
-        return _node_record((events[0].node, *events[0][3:]))
+_record: Callable[[tuple[Any, ...]], NodeRecord] = partial(tuple.__new__, NodeRecord)
+"""A `NodeRecord` from a tuple: in half the time, which counts for pipelines of many thousand nodes."""
+
+
+def _added_up(events: list[Event]) -> NodeRecord:
+    """The record of a node with several tasks."""
     worker = next(event.worker for event in events if event.kind == "call")
     seconds = map(sum, zip(*[event[5:] for event in events], strict=True))
     return NodeRecord(events[0].node, worker, min(event.start for event in events), *seconds)
-
-
-_node_record: Callable[[tuple[Any, ...]], NodeRecord] = partial(tuple.__new__, NodeRecord)
-"""A `NodeRecord` from a tuple: in half the time, which counts for pipelines of many thousand nodes."""

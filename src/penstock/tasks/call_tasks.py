@@ -70,39 +70,43 @@ class Call(Work):
 
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds]:
         """The result, and the seconds to load, to call and to save."""
-        return self.finish(*self.call(values, hooks), hooks)
-
-    def call(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[dict[str, Data], float, float]:
-        """The outputs, and the seconds to load and to call."""
         clock = time.perf_counter
         started = clock()
         inputs = self.read_inputs(values, hooks)
         loaded = clock()
         outputs = call_node(self.node, inputs, self.catalog, hooks, self.context)
-        return outputs, loaded - started, clock() - loaded
-
-    def finish(
-        self, outputs: dict[str, Data], load_seconds: float, call_seconds: float, hooks: Hooks
-    ) -> tuple[Data, Seconds]:
-        """Hand over the outputs of `call`. Returns what `do` returns."""
-        called = time.perf_counter()
-        values = self.write_outputs(outputs, hooks)
-        if self.confirms is not None:
-            confirm_datasets(self.confirms, self.node)
-        if self.context.backend.may_repeat:
-            check_outputs_sendable(self.node, values)
-        result = values[0] if len(values) == 1 else MultipleOutputs(values) if values else None
-        return result, (load_seconds, call_seconds, time.perf_counter() - called)
+        called = clock()
+        result = self._hand_over(outputs, hooks)
+        return result, (loaded - started, called - loaded, clock() - called)
 
     def do_with_retries(
         self, policy: NodePolicy, values: tuple[Data, ...], hooks: Hooks
     ) -> tuple[Data, Seconds]:
         """The same; each attempt after the first gets fresh inputs. The seconds to load and to call are those of the last one."""
+        clock = time.perf_counter
 
         def attempt(number: int) -> tuple[dict[str, Data], float, float]:
-            return self.call(self._fresh_values(values, hooks) if number else values, hooks)
+            started = clock()
+            inputs = self.read_inputs(self._fresh_values(values, hooks) if number else values, hooks)
+            loaded = clock()
+            outputs = call_node(self.node, inputs, self.catalog, hooks, self.context)
+            return outputs, loaded - started, clock() - loaded
 
-        return self.finish(*with_retries(attempt, policy, self, self.context.backend.is_stopped), hooks)
+        is_stopped = self.context.backend.is_stopped
+        outputs, load_seconds, call_seconds = with_retries(attempt, policy, self, is_stopped)
+        called = clock()
+        return self._hand_over(outputs, hooks), (load_seconds, call_seconds, clock() - called)
+
+    def _hand_over(self, outputs: dict[str, Data], hooks: Hooks) -> Data:
+        """The result, after the outputs are saved and confirmed that this task saves and confirms."""
+        values = self.write_outputs(outputs, hooks)
+        if self.confirms is not None:
+            confirm_datasets(self.confirms, self.node)
+        if self.context.backend.may_repeat:
+            check_outputs_sendable(self.node, values)
+        if len(values) == 1:
+            return values[0]
+        return MultipleOutputs(values) if values else None
 
     def _fresh_values(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, ...]:
         """The values from the graph, with those loaded again that a failed attempt may have changed."""
@@ -118,21 +122,20 @@ class Call(Work):
         """The node's inputs by name."""
         if hooks.for_datasets:
             return {name: self._read(name, each, value, hooks) for name, each, value in self._paired(values)}
+        bindings = self.bindings.inputs
+        if not self.bindings.are_values:
+            return {name: each.read(name, value) for name, each, value in self._paired(values)}
+        # By index: `zip` takes half as long again, and a graph may have many thousand small nodes.
         return {
-            # Numbers and texts are their own copies: no call for them, since a graph may have many thousand small nodes.
+            # Numbers and texts are their own copies: no call for them.
             name: value
-            if type(value) in IMMUTABLE_TYPES and each.comes_from_graph and each.copy_mode is None
-            else each.read(name, value)
-            for name, each, value in self._paired(values)
+            if type(value := values[index]) in IMMUTABLE_TYPES and bindings[index].copy_mode is None
+            else bindings[index].read(name, value)
+            for index, name in enumerate(self.node.inputs)
         }
 
     def _paired(self, values: tuple[Data, ...]) -> Iterable[tuple[str, InputBinding, Data]]:
         """Each input with its value from the graph. Further values only mean that tasks which this one waits for are done."""
-        bindings = self.bindings
-        if bindings.all_from_graph:
-            names = self.node.inputs
-            unique = names if len(names) == len(bindings.inputs) else dict.fromkeys(names)
-            return zip(unique, bindings.inputs, values, strict=False)
         remaining = iter(values)
         return [
             (name, each, next(remaining) if each.comes_from_graph else None)
@@ -151,9 +154,7 @@ class Call(Work):
         if hooks.for_datasets:
             return [self._write(name, each, outputs[name], hooks) for name, each in self.named_outputs()]
         bindings = self.bindings.outputs
-        return [
-            each.write(name, outputs[name]) for name, each in zip(self.node.outputs, bindings, strict=True)
-        ]
+        return [bindings[index].write(name, outputs[name]) for index, name in enumerate(self.node.outputs)]
 
     def _write(self, name: str, binding: OutputBinding, data: Data, hooks: Hooks) -> Data:
         if binding.has_save_task:
@@ -208,11 +209,11 @@ class Bindings:
     inputs: tuple[InputBinding, ...]
     """In the order of the node's datasets; a dataset that the node names twice has one binding."""
     outputs: tuple[OutputBinding, ...]
-    all_from_graph: bool = field(init=False)
-    """Whether the values of all inputs come from the graph."""
+    are_values: bool = field(init=False)
+    """Whether all inputs are the values that the call gets from the graph, in the same order."""
 
     def __post_init__(self) -> None:
-        self.all_from_graph = all(each.comes_from_graph for each in self.inputs)
+        self.are_values = all(each.comes_from_graph and each.times == 1 for each in self.inputs)
 
     def __call__(self, node: NodeLike) -> Call:
         """The call of a node with these bindings."""
