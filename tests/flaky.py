@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-# What `pytest_runtest_protocol` of pytest does itself; pytest offers no public name for it.
+# What `pytest_runtest_protocol` of pytest does itself; pytest offers no public name for it. If it goes, no test can be collected; if
+# it changes, tests/test_flaky.py fails.
 from _pytest.runner import runtestprotocol
 
 MARKERS = {"cluster", "slurm", "browser"}

@@ -309,7 +309,7 @@ def test_a_steeper_penalty_makes_a_flatter_model():
 
 
 def test_flights_unlike_any_before_get_a_prediction():
-    """A destination and an hour that the training months never had, and a plane and a weather that nobody knows."""
+    """A destination and an hour that the training months never had, and an unknown plane and weather."""
     train = flights_with_planted_effects(500)
     strange = train.head(3).assign(dest="ANC", hour=[12, 1, 23], **dict.fromkeys(model.MEASURES, np.nan))
 

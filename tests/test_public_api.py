@@ -148,7 +148,7 @@ def test_the_library_needs_five_packages_and_no_more():
 
 
 def test_the_oldest_releases_are_those_that_tox_installs():
-    """A lower bound that nobody tests is a guess."""
+    """A lower bound without a test is a guess."""
     lines = (HERE / "oldest.txt").read_text(encoding="utf-8").splitlines()
     pins = [Requirement(line) for line in lines if not line.startswith("#")]
 

@@ -26,7 +26,7 @@ FREE_KINDS = ("memory", "none", "large", "pickle", "json", "cached")
 
 @dataclass
 class Case:
-    """A pipeline, told in plain values."""
+    """A pipeline, described by plain values."""
 
     kind_by_free_input: dict[str, str]
     nodes: list[tuple[list[str], list[str], bool]] = field(default_factory=list)

@@ -31,7 +31,7 @@ def description() -> str:
 
 
 def load_of_others() -> float:
-    """How many processes wanted to run in the last minute, as the kernel counts them; 0 where nobody does."""
+    """How many processes wanted to run in the last minute, as the kernel counts them; 0 where it does not."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 

@@ -51,7 +51,7 @@ def _peaks(effort: Effort, runner: str, get: str, bare_nodes: int = NODES) -> Re
 
 
 def arrays_at_the_peak(name: str, nodes: int, megabytes: float) -> float | None:
-    """How far the peak of this process grows, in arrays; None where nobody tells."""
+    """How far the peak of this process grows, in arrays; None where the system does not say."""
     with RUNS[name]() as run:
         run(nodes, 0.001)
         before = peak_bytes()

@@ -1,4 +1,4 @@
-"""The work of the benchmarks, told once, and made into our pipeline, a bare Dask graph, and Kedro's pipeline.
+"""The work of the benchmarks, described once and made into our pipeline, a bare Dask graph, and Kedro's pipeline.
 
 The bare graph is what one would write by hand: one task a node, and no catalog. Its keys are as long as ours, so that bytes
 can be compared.
@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dask._task_spec import Task, TaskRef
+from dask.task_spec import Task, TaskRef
 
 from penstock import DataCatalog
 from penstock.pipeline import Pipeline, node, pipeline
@@ -101,7 +101,7 @@ def run_kedro(runner: str, pipe: Any, free: Mapping[str, Any] = FREE) -> Callabl
 
 
 def _of_kedro(package: str) -> Any:
-    """A package of Kedro's, which is told to log warnings only, as ours does."""
+    """A package of Kedro's, which logs warnings only, as ours does."""
     # On import it sets the level of its root, and says so.
     logging.getLogger("kedro.framework.project").setLevel(logging.WARNING)
     module = importlib.import_module(f"kedro.{package}")

@@ -1,4 +1,4 @@
-"""A Chromium without a window, told what to do over its DevTools protocol."""
+"""A Chromium without a window, controlled over its DevTools protocol."""
 
 from __future__ import annotations
 
@@ -101,9 +101,9 @@ class Page:
 
     def run(self, script):
         """The value of an expression in JavaScript."""
-        told = self._call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in told, told["exceptionDetails"]
-        return told["result"].get("value")
+        answer = self._call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
 
     def until(self, script, seconds=20):
         """The value of an expression, as soon as it is true."""
@@ -138,10 +138,10 @@ class Page:
                 return message["result"]
             self._note(message.get("method"), message.get("params"))
 
-    def _note(self, event, told):
+    def _note(self, event, answer):
         if event == "Runtime.exceptionThrown":
-            self.errors.append(json.dumps(told["exceptionDetails"]))
-        elif event == "Runtime.consoleAPICalled" and told["type"] == "error":
-            self.errors.append(json.dumps(told["args"]))
-        elif event == "Network.responseReceived" and told["response"]["status"] >= 400:
-            self.errors.append(f"{told['response']['status']} {told['response']['url']}")
+            self.errors.append(json.dumps(answer["exceptionDetails"]))
+        elif event == "Runtime.consoleAPICalled" and answer["type"] == "error":
+            self.errors.append(json.dumps(answer["args"]))
+        elif event == "Network.responseReceived" and answer["response"]["status"] >= 400:
+            self.errors.append(f"{answer['response']['status']} {answer['response']['url']}")

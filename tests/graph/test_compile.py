@@ -52,7 +52,7 @@ def chain(names):
 
 
 class Sealed(MemoryDataset):
-    """A dataset that nobody may look into."""
+    """A dataset that no test may look into."""
 
     def __reduce__(self):
         raise AssertionError("looked into")
@@ -283,7 +283,7 @@ def test_pipelines_of_any_length_compile(length):
 # Told as text
 
 
-def test_a_plan_is_told_in_words_of_the_catalog(stored):
+def test_a_plan_prints_what_each_node_loads_saves_and_keeps(stored):
     nodes = chain("abcd")
 
     text = str(compile_pipeline(nodes, stored("ab", c=MemoryDataset())))

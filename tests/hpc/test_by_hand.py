@@ -116,7 +116,7 @@ def certificates(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def secured(certificates, dask_commands, tmp_path_factory):
-    """The file of a scheduler that speaks TLS, with one worker."""
+    """The file of a scheduler with TLS, with one worker."""
     file = tmp_path_factory.mktemp("secured") / "scheduler.json"
     tls = [f"--tls-{name.replace('_', '-')}={path}" for name, path in certificates.items()]
     at = ["--host=tls://127.0.0.1", "--scheduler-file", file, *tls]
@@ -149,14 +149,14 @@ class TestTLS:
 
         assert result["y"].load() == 2
 
-    def test_a_plain_client_is_told_what_is_missing(self, secured):
+    def test_a_client_without_security_gets_an_error_that_names_it(self, secured):
         """Dask alone raises a TypeError about an ssl_context."""
         with pytest.raises(
             ClusterError, match="uses TLS, and the client has no certificates: give security="
         ):
             run(DaskRunner(scheduler_file=str(secured)))
 
-    def test_a_plain_address_is_told_that_it_may_be_tls(self, secured):
+    def test_an_address_without_tls_gets_an_error_that_says_it_may_need_it(self, secured):
         address = json.loads(secured.read_text())["address"].replace("tls://", "tcp://")
 
         with pytest.raises(

@@ -65,7 +65,7 @@ def test_the_section_makes_jobs_of_slurm(text, tmp_path):
     if importlib.util.find_spec("dask_jobqueue") is None:
         pytest.skip("the example needs dask-jobqueue")
     described = yaml.safe_load(text)["penstock"]["cluster"]
-    # As a run imports it: by itself, the module takes Ctrl-C away from whoever imports it.
+    # As a run imports it: by itself, the module takes Ctrl-C away from the program that imports it.
     cls = import_class(described["class"])
     arguments = {**described["arguments"], "log_directory": str(tmp_path)}
     here = {"scheduler_options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}}

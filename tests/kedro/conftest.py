@@ -33,7 +33,7 @@ ENVIRONMENT = {
 
 
 class ModuleOfKedro(pytest.Module):
-    """A test module that nobody can import."""
+    """A test module that cannot be imported."""
 
     def collect(self):
         pytest.skip("Kedro is not installed: pip install --group kedro '.[kedro]'", allow_module_level=True)
@@ -74,7 +74,7 @@ class Project:
         return self.kedro("run", f"--runner=penstock.kedro.{runner}", *arguments, fails=fails)
 
     def notes(self) -> list[str]:
-        """What the project's hooks have written since the last time somebody asked, sorted."""
+        """What the project's hooks have written since the last time that a test asked, sorted."""
         file = self.path / "notes.txt"
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
         file.unlink(missing_ok=True)

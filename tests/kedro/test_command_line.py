@@ -126,8 +126,8 @@ def test_parts_are_chosen_by_tags_and_namespaces_and_parameters_are_given(run, p
     assert pickle.loads((project.path / "data" / "north_measured.pkl").read_bytes()) == [7, 8, 9]
 
 
-def test_it_resumes_where_it_is_told_with_the_version_that_is_asked_for(run, finished):
-    """`both` has two versions; the next node gets the older one when told so."""
+def test_it_resumes_from_the_given_node_with_the_given_version(run, finished):
+    """`both` has two versions; the next node gets the older one if `--load-versions` says so."""
     (older,) = versions(finished, "both.json")
     newer = finished.path / "data" / "both.json" / "2999-01-01T00.00.00.000Z" / "both.json"
     newer.parent.mkdir()

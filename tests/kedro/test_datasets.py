@@ -205,7 +205,7 @@ def s3(tmp_path_factory):
 
 
 def test_versions_and_partitions_live_on_s3_and_credentials_show_nowhere(runner, s3, caplog):
-    """The credentials go with the dataset that needs them, to whoever loads or saves it, and are told to nobody."""
+    """The credentials go with the dataset that needs them, to the process that loads or saves it, and appear in no text."""
     place, options = s3
     name = type(runner).__name__
     catalog = DataCatalog(
@@ -230,7 +230,7 @@ def test_versions_and_partitions_live_on_s3_and_credentials_show_nowhere(runner,
     result = runner.run(pipe, catalog)
 
     assert result["more"].load() == 8
-    told = " ".join(
+    texts = " ".join(
         [
             caplog.text,
             str(plan),
@@ -240,7 +240,7 @@ def test_versions_and_partitions_live_on_s3_and_credentials_show_nowhere(runner,
             repr(result.records),
         ]
     )
-    assert SECRET not in told
+    assert SECRET not in texts
 
 
 def pages(start):
@@ -309,7 +309,7 @@ def test_what_one_task_needs_is_all_that_travels_with_it(s3):
 
 
 def test_factories_and_lazy_entries_are_made_by_the_catalog(runner, tmp_path):
-    """A catch-all pattern, an entry that nobody has asked for yet, and a name that no entry fits."""
+    """A catch-all pattern, an entry that was not asked for yet, and a name that no entry fits."""
     catalog = DataCatalog.from_config(
         {
             "{name}_json": {"type": "json.JSONDataset", "filepath": f"{tmp_path}/{{name}}.json"},

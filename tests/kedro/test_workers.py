@@ -28,7 +28,7 @@ def rename(project, name):
 
 
 def test_a_worker_that_has_run_the_project_before_runs_the_code_as_it_is_now(cluster, project):
-    """Python imports a module once, and a cluster outlives many a change: without care, the old code runs and nobody knows."""
+    """Python imports a module once, and a cluster outlives many a change: without care, the old code runs without a word."""
     cluster.run(project)
     before = end(project)
 
@@ -87,7 +87,7 @@ print("both is", result["both"].load())
 
 
 def test_a_module_that_a_worker_cannot_import_is_named_before_anything_runs(cluster, project):
-    """The driver has a module that the workers lack: here, since only the driver is told where it is."""
+    """The driver has a module that the workers lack: here, since only the driver knows where it is."""
     lonely = project.path / "lonely"
     lonely.mkdir()
     lonely.joinpath("only_here.py").write_text("")
@@ -118,7 +118,7 @@ def test_workers_of_this_machine_import_an_installed_project_as_the_driver_does(
 
 
 def test_an_installed_project_that_a_worker_lacks_is_named_before_anything_runs(cluster, project):
-    """Its source is not sent: what is installed belongs to whoever installs on the workers."""
+    """Its source is not sent: what is installed is the concern of the administrator of the workers."""
     install(project, "gate")
 
     printed = cluster.run(project, "--tags=gauge", fails=True)

@@ -147,7 +147,7 @@ def test_a_flag_that_is_a_text_is_refused(cls, name):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (
             ([node(len, "a", "b", name="n")], DataCatalog({"a": 1})),
@@ -163,9 +163,9 @@ def test_a_flag_that_is_a_text_is_refused(cls, name):
     ],
 )
 @pytest.mark.parametrize("method", ["run", "run_only_missing", "plan"])
-def test_arguments_that_are_mixed_up_are_named_with_what_to_write(method, arguments, told):
+def test_arguments_that_are_mixed_up_are_named_with_what_to_write(method, arguments, message):
     """A list of plugins for a hook manager ran to the end, and no hook fired."""
-    with pytest.raises(RunnerError, match=told):
+    with pytest.raises(RunnerError, match=message):
         getattr(SequentialRunner(), method)(*arguments)
 
 
@@ -182,7 +182,7 @@ class Broken(ListDataset):
 
 
 @pytest.mark.parametrize(
-    ("catalog", "told"),
+    ("catalog", "message"),
     [
         (DataCatalog({"a": 1, "kept": Broken()}), r"^kept: it is full"),
         (
@@ -191,7 +191,7 @@ class Broken(ListDataset):
         ),
     ],
 )
-def test_an_error_of_a_dataset_in_memory_begins_with_its_name(catalog, told):
+def test_an_error_of_a_dataset_in_memory_begins_with_its_name(catalog, message):
     """Which of a hundred datasets holds the lock?"""
     give = pipeline(
         [
@@ -200,5 +200,5 @@ def test_an_error_of_a_dataset_in_memory_begins_with_its_name(catalog, told):
         ]
     )
 
-    with pytest.raises(DatasetError, match=told):
+    with pytest.raises(DatasetError, match=message):
         SequentialRunner().run(give, catalog)

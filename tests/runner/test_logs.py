@@ -36,7 +36,7 @@ def one(function, name="train"):
     return pipeline([node(function, "a", "b", name=name)])
 
 
-def told(caplog, name="turbines"):
+def texts(caplog, name="turbines"):
     return [record.getMessage() for record in caplog.records if record.name == name]
 
 
@@ -94,7 +94,7 @@ def test_what_a_node_prints_and_warns_of_goes_to_the_stream_that_it_wrote_to(run
     def train(_):
         print("for the errors", file=sys.stderr)
         print("for the output")
-        # Where warnings are errors, which is told to processes that are started from here.
+        # Where warnings are errors, a setting that processes which are started from here inherit.
         with warnings.catch_warnings():
             warnings.simplefilter("default")
             warnings.warn("careful", UserWarning, stacklevel=1)
@@ -153,12 +153,12 @@ def test_threads_that_a_node_starts_speak_for_it(runner, caplog, capsys):
 
     runner.run(one(train), penstock.DataCatalog({"a": 1}))
 
-    assert told(caplog) == ["train: in a thread"]
+    assert texts(caplog) == ["train: in a thread"]
     assert capsys.readouterr().out == "printed there\n"
 
 
 @pytest.mark.parametrize("inner", [SequentialRunner(), ParallelRunner(1)], ids=["sequential", "processes"])
-def test_a_run_inside_a_node_speaks_through_that_node(runner, inner, caplog, capsys):
+def test_a_run_inside_a_node_logs_through_that_node(runner, inner, caplog, capsys):
     if isinstance(runner, DaskRunner) and isinstance(inner, ParallelRunner):
         pytest.skip("the workers of a cluster may not start processes")
 
@@ -174,7 +174,7 @@ def test_a_run_inside_a_node_speaks_through_that_node(runner, inner, caplog, cap
 
     runner.run(one(train, "outer"), penstock.DataCatalog({"a": 1}))
 
-    assert told(caplog) == ["inner: from inside", "outer: from outside"]
+    assert texts(caplog) == ["inner: from inside", "outer: from outside"]
     assert capsys.readouterr().out == "printed inside"
 
 
@@ -190,7 +190,7 @@ def test_a_node_may_quieten_a_logger_of_its_own(runner, caplog):
     with caplog.at_level(logging.INFO):
         runner.run(one(train), penstock.DataCatalog({"a": 1}))
 
-    assert told(caplog, "turbines.chatty") == ["train: before"]
+    assert texts(caplog, "turbines.chatty") == ["train: before"]
 
 
 def test_what_logging_has_disabled_does_not_arrive(runner, caplog):
@@ -205,21 +205,21 @@ def test_what_logging_has_disabled_does_not_arrive(runner, caplog):
     finally:
         logging.disable(logging.NOTSET)
 
-    assert told(caplog) == ["train: not disabled"]
+    assert texts(caplog) == ["train: not disabled"]
 
 
-def test_arguments_that_do_not_fit_are_told_as_logging_tells_them(runner, caplog, capsys):
+def test_arguments_that_do_not_fit_are_reported_as_logging_reports_them(runner, caplog, capsys):
     def train(_):
         logging.getLogger("turbines").warning("%d blades", "no number")
         return 1
 
     runner.run(one(train), penstock.DataCatalog({"a": 1}))
 
-    assert told(caplog) == []
+    assert texts(caplog) == []
     assert "--- Logging error ---" in capsys.readouterr().err
 
 
-def test_handlers_of_the_workers_do_not_repeat_what_the_driver_is_told(runner, caplog, tmp_path):
+def test_handlers_of_the_workers_do_not_repeat_what_the_driver_gets(runner, caplog, tmp_path):
     """A module that adds a handler when it is imported does so in every process, for one file."""
     path = tmp_path / "turbines.log"
 
@@ -233,7 +233,7 @@ def test_handlers_of_the_workers_do_not_repeat_what_the_driver_is_told(runner, c
 
     runner.run(one(train), penstock.DataCatalog({"a": 1}))
 
-    assert told(caplog) == ["train: to the driver"]
+    assert texts(caplog) == ["train: to the driver"]
     assert path.read_text() == ""
 
 
@@ -276,7 +276,7 @@ def test_what_a_node_said_before_it_killed_its_process_arrives(caplog, capsys, m
     with pytest.raises(NodeError, match="train"):
         ParallelRunner(1).run(one(train), penstock.DataCatalog({"a": 1}))
 
-    assert told(caplog) == ["train: about to die"]
+    assert texts(caplog) == ["train: about to die"]
     assert capsys.readouterr().out == "good bye\n"
 
 
@@ -313,7 +313,7 @@ def test_what_is_put_round_the_making_of_records_during_a_run_may_stay(monkeypat
     for _ in range(3):
         SequentialRunner().run(one(train), penstock.DataCatalog({"a": 1}))
 
-    assert told(caplog) == ["train: warm"] * 3
+    assert texts(caplog) == ["train: warm"] * 3
 
 
 def test_news_after_some_that_could_not_be_taken_is_taken(caplog):
@@ -452,7 +452,7 @@ def test_what_waits_for_its_batch_stays_in_its_place(client, caplog):
 
     DaskRunner(client).run(one(train), penstock.DataCatalog({"a": 1}))
 
-    assert told(caplog) == ["train: first", "train: second"]
+    assert texts(caplog) == ["train: first", "train: second"]
 
 
 def left_on(client):
@@ -517,7 +517,7 @@ def test_two_drivers_on_one_cluster_each_hear_their_own_nodes_at_their_own_level
     (tmp_path / "end").touch()
     _, errors = other.communicate(timeout=60)
 
-    assert told(caplog) == ["train: loud enough"]
+    assert texts(caplog) == ["train: loud enough"]
     # Dask may add that it closed its connection, with a traceback.
     heard = [line for line in errors.splitlines() if line.startswith(("train: ", "other: "))]
     assert heard == ["other: other begins", "other: other ends"]
@@ -534,7 +534,7 @@ def test_a_flood_is_cut_short_and_the_rest_counted(client, caplog):
 
     DaskRunner(client).run(one(train), penstock.DataCatalog({"a": 1}))
 
-    arrived = told(caplog)
+    arrived = texts(caplog)
     told_of = [record for record in caplog.records if record.name == logs.__name__]
     assert [line.rstrip() for line in arrived] == [f"train: line {number}" for number in range(len(arrived))]
     assert len(arrived) > 1_000
@@ -547,7 +547,7 @@ def test_a_flood_is_cut_short_and_the_rest_counted(client, caplog):
 
 
 @pytest.mark.cluster
-def test_a_worker_that_comes_late_speaks_as_well(caplog, tmp_path):
+def test_a_worker_that_comes_late_sends_its_logs_as_well(caplog, tmp_path):
     """A worker that joins a run which goes on has heard nothing of its beginning."""
     from distributed import Client, LocalCluster  # noqa: PLC0415
 
@@ -573,7 +573,7 @@ def test_a_worker_that_comes_late_speaks_as_well(caplog, tmp_path):
         DaskRunner(client, policies=policies).run(nodes, penstock.DataCatalog({"a": 1}))
         timer.join()
 
-    assert told(caplog) == ["speak: late"]
+    assert texts(caplog) == ["speak: late"]
 
 
 @pytest.mark.parametrize(
@@ -615,8 +615,8 @@ def test_what_is_too_long_to_be_sent_does_not_silence_the_rest(client, caplog):
 
     DaskRunner(client).run(one(train), penstock.DataCatalog({"a": 1}))
 
-    assert told(caplog) == ["train: short"]
-    assert ": 1 records or prints were left out" in told(caplog, logs.__name__)[0]
+    assert texts(caplog) == ["train: short"]
+    assert ": 1 records or prints were left out" in texts(caplog, logs.__name__)[0]
 
 
 FORKED = """

@@ -59,7 +59,7 @@ def names_of(nodes):
 def test_only_missing_outputs_runs_what_is_not_stored_and_what_that_needs(
     catalog_with, stored, exist, memory, run
 ):
-    """Outputs in memory alone make nobody run: they are missing in every new process."""
+    """Outputs in memory alone make no node run: they are missing in every new process."""
     catalog = catalog_with(stored=stored, exist=exist, memory=memory)
 
     assert names_of(only_missing(chain(), catalog, LOG)) == run
@@ -134,7 +134,7 @@ def test_run_only_missing_follows_a_transcoded_dataset_to_its_maker():
     ],
 )
 def test_a_run_is_taken_up_where_its_data_is_stored(catalog_with, stored, finished, hint):
-    """What was in memory is lost, so whoever made it has to run again."""
+    """What was in memory is lost, so the node that made it has to run again."""
     assert resume_nodes(chain(), catalog_with(stored=stored), finished) == hint
 
 

@@ -149,7 +149,7 @@ def test_an_attempt_that_failed_is_logged(diary, caplog):
 
 @pytest.mark.parametrize("new_runner", [ThreadRunner, ParallelRunner])
 def test_nothing_is_tried_again_when_the_run_has_failed(new_runner):
-    """An hour of waiting for a run that is over helps nobody."""
+    """An hour of waiting for a run that is over is an hour lost."""
 
     def late():
         time.sleep(0.2)
@@ -274,7 +274,7 @@ def test_a_run_has_policies_of_its_own(diary):
 
 
 @pytest.mark.parametrize(
-    ("policy", "told"),
+    ("policy", "message"),
     [
         ({"retires": 1}, "'flaky' has unknown fields: retires; known are retries"),
         ({"retries": -1}, "retries is -1; give 0 or more"),
@@ -295,8 +295,8 @@ def test_a_run_has_policies_of_its_own(diary):
         ({"retry_on": "json.dumps"}, "which is not an exception"),
     ],
 )
-def test_a_policy_that_makes_no_sense_is_refused_when_the_runner_is_made(policy, told):
-    with pytest.raises(RunnerError, match=told):
+def test_a_policy_that_makes_no_sense_is_refused_when_the_runner_is_made(policy, message):
+    with pytest.raises(RunnerError, match=message):
         SequentialRunner(policies={"flaky": policy})
 
 

@@ -83,7 +83,7 @@ def test_hooks_enclose_the_run():
     assert witness.calls[2][2] is result
 
 
-def test_an_error_is_told_and_goes_on():
+def test_an_error_reaches_the_hook_and_the_caller():
     witness = Witness()
 
     with pytest.raises(ValueError, match="turbines") as caught:

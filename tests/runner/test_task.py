@@ -44,7 +44,7 @@ def test_everything_happens_in_the_written_order(diary):
     ]
 
 
-def test_hooks_fire_and_are_told_of_the_run(diary):
+def test_hooks_fire_with_the_arguments_of_the_run(diary):
     manager = create_hook_manager([Recorder(diary)])
 
     Task(node(add_one, "a", "b"), DataCatalog({"a": 1, "b": 0}), False, manager, "run-3").run()

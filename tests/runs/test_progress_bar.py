@@ -146,10 +146,10 @@ def test_without_a_terminal_nothing_is_shown(script):
 
 class Screen:
     def __init__(self):
-        self.told = []
+        self.texts = []
 
-    def draw(self, done, total, told):
-        self.told.append(told)
+    def draw(self, done, total, text):
+        self.texts.append(text)
 
 
 def test_the_bar_names_the_nodes_that_are_waited_for():
@@ -165,7 +165,7 @@ def test_the_bar_names_the_nodes_that_are_waited_for():
     bar.finish("g")
     bar.draw()
 
-    waited_for = [told.partition("0:00")[2] for told in dict.fromkeys(screen.told)]
+    waited_for = [text.partition("0:00")[2] for text in dict.fromkeys(screen.texts)]
     assert waited_for == [
         ", waiting for b, c, d and 2 more",
         ", waiting for c, d, e and 1 more",

@@ -75,7 +75,7 @@ def test_the_runner_is_chosen_by_how_many_nodes_wait_for_nobody(count, most, kin
     assert getattr(runner, "max_workers", None) == workers
 
 
-def test_a_call_that_is_told_again_because_its_worker_died_counts_once(tmp_path):
+def test_a_call_that_is_reported_again_because_its_worker_died_counts_once(tmp_path):
     part = pipeline([node(add_one, "a", "b", name="n")])
     catalog = DataCatalog({"a": 1, "b": PickleDataset(tmp_path / "b.pkl")})
     progress = Recorder(part, catalog, dict(catalog.items()), logging.getLogger(__name__))

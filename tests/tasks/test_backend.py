@@ -1,4 +1,4 @@
-"""Handing over in one process: readers are kept apart by copies, and copies are left out where nobody could tell."""
+"""Handing over in one process: readers are kept apart by copies, and copies are left out where they make no difference."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def test_attributes_come_home():
 
 
 @pytest.mark.parametrize("error", [LockedError("closed"), MuteError()], ids=["unpicklable", "without text"])
-def test_what_cannot_come_home_as_itself_is_told(error):
+def test_an_exception_that_cannot_be_sent_arrives_as_text(error):
     arrived = home(error)
 
     assert type(arrived) is NodeError
@@ -134,8 +134,8 @@ def test_what_cannot_come_home_as_itself_is_told(error):
     assert type(error).__name__ in str(arrived)
 
 
-def test_a_class_that_does_not_exist_at_home_is_told():
-    """A module that only the workers have: its exception is told as text."""
+def test_an_exception_of_a_class_that_the_driver_lacks_arrives_as_text():
+    """A module that only the workers have: its exception arrives as text."""
     packed = PackedError("node 'train'", b"cnosuchmodule\nError\n.", "the worker's traceback")
 
     arrived = unpack_error(packed)

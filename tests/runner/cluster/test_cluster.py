@@ -520,7 +520,7 @@ run(pipeline([node(abs, "x", "y")]), {"x": -1}, DaskRunner(n_workers=1, dashboar
 @pytest.mark.skipif(
     distributed.__version__.startswith("2025."), reason="this Dask starts its workers again and again"
 )
-def test_a_script_without_a_guard_is_told_to_have_one(script):
+def test_a_script_without_a_guard_gets_an_error_that_asks_for_one(script):
     _, errors = script(UNGUARDED).communicate(timeout=60)
 
     last = errors.splitlines()[-1]

@@ -158,7 +158,7 @@ def _start_in_thread(arguments: Mapping[str, Any], stack: contextlib.ExitStack) 
     if importlib.util.find_spec("bokeh") is None and arguments.get("dashboard_address"):
         raise ClusterError("The dashboard needs the package bokeh: pip install bokeh")
     # Private to `multiprocessing`: no public name says that a child process is still importing the main script. If it changes,
-    # an unguarded script fails with Dask's longer error. `test_a_script_without_a_guard_is_told_to_have_one` notices.
+    # an unguarded script fails with Dask's longer error. `test_a_script_without_a_guard_gets_an_error_that_asks_for_one` notices.
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise ClusterError(
             "A worker that is starting runs the script again, which starts another local cluster. "
