@@ -309,19 +309,14 @@ class AbstractRunner(Openable, ABC):
     def _bar(self, pipeline: PipelineLike, recorder: Recorder) -> contextlib.AbstractContextManager[None]:
         return progress_bar(pipeline, recorder) if self.progress else contextlib.nullcontext()
 
-    def _register(self, pipeline: PipelineLike, catalog: CatalogLike) -> dict[str, DatasetLike]:
-        """Register a dataset for every name before any node starts, since two tasks could make the same one at the same time.
-
-        Returns the datasets by name.
-        """
+    def _register(self, pipeline: PipelineLike, catalog: CatalogLike) -> dict[str, DatasetLike | None]:
+        """All datasets by name, registered before any node starts, since two tasks could make the same one at the same time."""
         check_inputs(pipeline, catalog)
-        own_default, names = self._own_default(), sorted(pipeline.datasets())
-        if own_default is not None:
-            for name in (name for name in names if name not in catalog):
+        own_default, datasets = self._own_default(), {}
+        for name in sorted(pipeline.datasets()):
+            if own_default is not None and name not in catalog:
                 catalog[name] = own_default(name)
-        datasets: dict[str, Any] = {
-            name: catalog.get(name, fallback_to_runtime_pattern=True) for name in names
-        }
+            datasets[name] = catalog.get(name, fallback_to_runtime_pattern=True)
         check_confirms(pipeline.nodes, catalog)
         return datasets
 

@@ -33,7 +33,7 @@ class Recorder:
         self,
         pipeline: PipelineLike,
         catalog: CatalogLike,
-        datasets: Mapping[str, DatasetLike],
+        datasets: Mapping[str, DatasetLike | None],
         log: logging.Logger,
     ) -> None:
         nodes: list[NodeLike] = pipeline.nodes
@@ -118,7 +118,7 @@ class Recorder:
             self._failure = self._failure or error
 
 
-def _not_empty(datasets: Mapping[str, DatasetLike]) -> set[str]:
+def _not_empty(datasets: Mapping[str, DatasetLike | None]) -> set[str]:
     """All but empty memory datasets, which need no release: the graph hands their values over, so they stay empty.
 
     Most datasets of a pipeline are such, and a release takes longer than recording an event.
