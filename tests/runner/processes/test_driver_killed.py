@@ -38,13 +38,13 @@ def test_workers_end_and_shared_memory_is_freed_when_the_driver_is_killed():
     """A node that runs for hours would go on, and gigabytes would stay in memory until the next boot."""
     with subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True) as driver:
         worker = int(driver.stdout.readline())
-        rooms = [path for path in Path("/dev/shm").glob("penstock-*") if f"-{driver.pid}-" in path.name]
+        folders = [path for path in Path("/dev/shm").glob("penstock-*") if f"-{driver.pid}-" in path.name]
 
         os.kill(driver.pid, signal.SIGKILL)
 
     deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and (is_running(worker) or any(room.exists() for room in rooms)):
+    while time.monotonic() < deadline and (is_running(worker) or any(folder.exists() for folder in folders)):
         time.sleep(0.05)
-    assert rooms
+    assert folders
     assert not is_running(worker)
-    assert [room for room in rooms if room.exists()] == []
+    assert [folder for folder in folders if folder.exists()] == []

@@ -36,7 +36,7 @@ def runner():
     return ParallelRunner(max_workers=2)
 
 
-def rooms_of(pid):
+def folders_of(pid):
     """What a driver has left in shared memory."""
     return [path.name for path in MEMORY_FOLDER.glob("penstock-*") if path.name.split("-")[2] == str(pid)]
 
@@ -106,7 +106,7 @@ def test_no_file_is_left_in_memory_after_a_run(runner, last):
     except ValueError:
         result = None
 
-    assert rooms_of(os.getpid()) == []
+    assert folders_of(os.getpid()) == []
     assert result is None or result["end"].load() == 1_000_001
 
 
@@ -135,7 +135,7 @@ except KeyboardInterrupt:
     while not (pid_file.exists() and pid_file.read_text()) and time.time() < until:
         time.sleep(0.05)
     worker = int(pid_file.read_text())
-    before = rooms_of(process.pid)
+    before = folders_of(process.pid)
 
     process.send_signal(signal.SIGINT)
     out, errors = process.communicate(timeout=60)
@@ -143,7 +143,7 @@ except KeyboardInterrupt:
     assert len(before) == 1
     assert out == "interrupted\n", errors
     assert "Traceback" not in errors
-    assert rooms_of(process.pid) == []
+    assert folders_of(process.pid) == []
     assert not Path(f"/proc/{worker}").exists()
     assert not (tmp_path / "ended").exists()
 
