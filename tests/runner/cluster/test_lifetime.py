@@ -46,7 +46,8 @@ def test_runs_in_a_block_share_a_cluster_that_ends_with_it():
 
     assert len({result.records[0].worker for result in results}) == 1
     assert [result["b"].load() for result in results] == [1, 2, 3]
-    assert [each for each in left if "penstock" in str(each) or "add" in str(each)] == []
+    # Keys of nodes begin with a bracket. Dask's own topics are ids in hexadecimal digits, and may hold any short word.
+    assert [each for each in left if str(each).startswith(("(", "penstock"))] == []
     assert list(got) == [2]
     assert session.client.status == "closed"
     assert session.client.cluster.status.name == "closed"
