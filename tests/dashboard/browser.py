@@ -138,10 +138,10 @@ class Page:
                 return message["result"]
             self._note(message.get("method"), message.get("params"))
 
-    def _note(self, event, answer):
+    def _note(self, event, parameters):
         if event == "Runtime.exceptionThrown":
-            self.errors.append(json.dumps(answer["exceptionDetails"]))
-        elif event == "Runtime.consoleAPICalled" and answer["type"] == "error":
-            self.errors.append(json.dumps(answer["args"]))
-        elif event == "Network.responseReceived" and answer["response"]["status"] >= 400:
-            self.errors.append(f"{answer['response']['status']} {answer['response']['url']}")
+            self.errors.append(json.dumps(parameters["exceptionDetails"]))
+        elif event == "Runtime.consoleAPICalled" and parameters["type"] == "error":
+            self.errors.append(json.dumps(parameters["args"]))
+        elif event == "Network.responseReceived" and parameters["response"]["status"] >= 400:
+            self.errors.append(f"{parameters['response']['status']} {parameters['response']['url']}")

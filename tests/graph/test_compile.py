@@ -52,7 +52,7 @@ def chain(names):
 
 
 class Sealed(MemoryDataset):
-    """A dataset that no test may look into."""
+    """A dataset that must not be pickled."""
 
     def __reduce__(self):
         raise AssertionError("looked into")
@@ -280,7 +280,7 @@ def test_pipelines_of_any_length_compile(length):
     assert list(dask.get(plan.graph, plan.keys)) == ([length] if length else [])
 
 
-# Told as text
+# As text
 
 
 def test_a_plan_prints_what_each_node_loads_saves_and_keeps(stored):

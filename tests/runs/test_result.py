@@ -68,7 +68,7 @@ def wide(count):
         (3, 3, ParallelRunner, 3),
     ],
 )
-def test_the_runner_is_chosen_by_how_many_nodes_wait_for_nobody(count, most, kind, workers):
+def test_the_runner_is_chosen_by_how_many_nodes_can_run_at_once(count, most, kind, workers):
     runner = select_runner(wide(count), max_parallel_nodes=most)
 
     assert type(runner) is kind

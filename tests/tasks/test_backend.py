@@ -118,6 +118,30 @@ def test_an_output_is_apart_from_what_the_maker_keeps(runner, kind):
     assert shown(result["value"].load()) == shown(make())
 
 
+class Copied:
+    """Counts how often it is copied; its copies count for it."""
+
+    def __init__(self):
+        self.copies = []
+
+    def __deepcopy__(self, _):
+        self.copies.append(1)
+        return self
+
+
+@pytest.mark.parametrize("names", [["value"], ["value", "value"]], ids=["once", "twice"])
+def test_the_only_reader_gets_no_copy_of_its_own(runner, names):
+    """The copy for the maker keeps both apart. A reader that names a dataset twice is one reader, and data may be large."""
+    value = Copied()
+    make = node(lambda: value, None, "value", name="make")
+    read = node(lambda *values: len(values), names, "count", name="read")
+
+    result = runner.run(pipeline([make, read]), DataCatalog())
+
+    assert result["count"].load() == len(names)
+    assert len(value.copies) == 1
+
+
 @pytest.mark.parametrize("readers", [1, 2])
 def test_assign_hands_over_the_object_itself(runner, readers):
     """For what cannot or must not be copied: a session, a lazy frame, a model on a graphics card."""

@@ -121,7 +121,7 @@ class _Compiler:
         functions = {id(node.func): node.func for node in pipeline.nodes}
         self.generators = {key for key, each in functions.items() if inspect.isgeneratorfunction(each)}
         self.made: dict[str, Source] = {}
-        """Where readers get each dataset from whose value a node of this run leaves in the graph."""
+        """Where readers get the outputs from that nodes of this run leave in the graph, by dataset."""
         self.shared: dict[str, Source] = {}
         """The same for free inputs in memory and cached datasets."""
         self.last_tasks: dict[NodeLike, list[Reference]] = {}
@@ -129,8 +129,8 @@ class _Compiler:
 
     def plan(self) -> Plan:
         """The plan of all nodes."""
-        for node in self.pipeline.nodes:
-            self._add(node, self._saves_before(node) if self.last_tasks else [])
+        for node, inputs in zip(self.pipeline.nodes, self.datasets.inputs, strict=True):
+            self._add(node, inputs, self._saves_before(node) if self.last_tasks else [])
         outputs = {
             name: self.made[name][1].key
             for name in sorted(self.pipeline.outputs())
@@ -148,9 +148,9 @@ class _Compiler:
     def _parents(self) -> Mapping[Any, Iterable[Any]]:
         return self.pipeline.node_dependencies
 
-    def _add(self, node: NodeLike, waits: list[Reference]) -> None:
-        """Add the tasks of a node, which start after the tasks `waits`."""
-        inputs, outputs, confirmed = node.inputs, node.outputs, node.confirms
+    def _add(self, node: NodeLike, inputs: Iterable[str], waits: list[Reference]) -> None:
+        """Add the tasks of a node that reads these datasets; they start after the tasks `waits`."""
+        outputs, confirmed = node.outputs, node.confirms
         call_type = self._call_type(node)
         sources = self._sources(node, inputs, waits)
         read = tuple([binding for binding, _ in sources])
@@ -172,16 +172,16 @@ class _Compiler:
         """The class of the work that calls the node. Only `Call` leaves saves and confirmations to tasks of their own."""
         if self.context.is_async:
             return AsyncCall
-        return StreamCall if self.generators and id(node.func) in self.generators else Call
+        return StreamCall if id(node.func) in self.generators else Call
 
     # Inputs
 
-    def _sources(self, node: NodeLike, names: list[str], waits: list[Reference]) -> list[Source]:
+    def _sources(self, node: NodeLike, inputs: Iterable[str], waits: list[Reference]) -> list[Source]:
         """Where the node gets each of its datasets from."""
-        unique = names if len(set(names)) == len(names) else list(dict.fromkeys(names))
-        sources = [self.made.get(name) or self._from_catalog(name, node, waits) for name in unique]
-        if len(unique) < len(names):
-            counts = map(names.count, unique)
+        sources = [self.made.get(name) or self._from_catalog(name, node, waits) for name in inputs]
+        names = node.inputs
+        if len(sources) < len(names):
+            counts = map(names.count, inputs)
             sources = [
                 (replace(binding, times=count), each)
                 for (binding, each), count in zip(sources, counts, strict=True)
@@ -249,13 +249,8 @@ class _Compiler:
             if binding.catalog is not None or (binding.stays_in_graph and "@" in name):
                 saves[call] = None
             if binding.stays_in_graph:
-                is_picked = position is not None
-                picked = (
-                    self.graph.add_task(PickOutput(self.context, node, name, index), [call])
-                    if is_picked
-                    else call
-                )
-                self.made[name] = self._reader_binding(name), picked
+                value = call if position is None else self._pick(node, name, position, call)
+                self.made[name] = self._reader_binding(name), value
             if binding.has_save_task:
                 save = Save(self.context, node, name, self.datasets.catalog_for_task([name]), position)
                 saves[self.graph.add_task(save, [call])] = None
@@ -267,5 +262,5 @@ class _Compiler:
     def _reader_binding(self, name: str) -> InputBinding:
         """The binding of the readers of an output that stays in the graph. Readers get copies if they would share one object."""
         _, place, copy_mode = self.datasets.by_name[name]
-        is_shared = self.may_repeat or self.datasets.use_counts.get(name, 0) > 1 or place is Place.CACHED
+        is_shared = self.may_repeat or self.datasets.reader_counts[name] > 1 or place is Place.CACHED
         return input_binding(True, self.copies and is_shared, copy_mode)  # noqa: FBT003 - keywords take four times as long

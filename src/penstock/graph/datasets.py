@@ -62,7 +62,7 @@ _UNREGISTERED = DatasetInfo(None, Place.MEMORY, None)
 
 
 class DatasetIndex:
-    """The datasets of a pipeline by name, and how often nodes read each.
+    """The datasets of a pipeline by name, and how many nodes read each.
 
     Args:
         pipeline: Whose datasets to look up.
@@ -71,16 +71,18 @@ class DatasetIndex:
 
     Attributes:
         by_name: Each dataset that a node reads, writes or confirms.
-        use_counts: How often nodes name each dataset as an input.
+        inputs: The datasets that each node reads, in the order of the nodes; one that a node names twice stands once.
+        reader_counts: How many nodes read each dataset.
     """
 
     def __init__(self, pipeline: PipelineLike, catalog: CatalogLike, *, leaves_process: bool) -> None:
         self.leaves_process = leaves_process
         self._catalog = catalog
         nodes = pipeline.nodes
-        inputs = [name for node in nodes for name in node.inputs]
+        self.inputs = [dict.fromkeys(node.inputs) for node in nodes]
+        inputs = [name for names in self.inputs for name in names]
         others = [name for node in nodes for name in (*node.outputs, *node.confirms)]
-        self.use_counts = Counter(inputs)
+        self.reader_counts = Counter(inputs)
         self.by_name = self._look_up(dict.fromkeys([*inputs, *others]))
 
     @property

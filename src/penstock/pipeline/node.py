@@ -151,6 +151,7 @@ class Node:
     @property
     def confirms(self) -> list[str]:
         """The datasets that are confirmed after the node has succeeded."""
+        # Most nodes confirm nothing, and each run asks each node three times.
         return list(flat(self._confirms)) if self._confirms else []
 
     @property

@@ -45,11 +45,9 @@ class Recorder:
         used = datasets.keys() if type(catalog).release is not DataCatalog.release else _not_empty(datasets)
         self._released = used - pipeline.inputs() - pipeline.outputs()
         """Datasets to release when their last reader has finished."""
-        self._uses = Counter(
-            [name for node in nodes for name in node.inputs if name in self._released]
-            if self._released
-            else ()
-        )
+        # Most runs release nothing, and need no counts.
+        readers = nodes if self._released else []
+        self._uses = Counter(name for node in readers for name in node.inputs if name in self._released)
         self._awaited: dict[str, set[tuple[str, str]]] = {}
         """The call, saves and confirmations of each node that saves or confirms, as far as they are not done."""
         self._events: dict[str, dict[tuple[str, str], Event]] = {}

@@ -70,43 +70,40 @@ class Call(Work):
 
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds]:
         """The result, and the seconds to load, to call and to save."""
-        clock = time.perf_counter
-        started = clock()
-        inputs = self.read_inputs(values, hooks)
-        loaded = clock()
-        outputs = call_node(self.node, inputs, self.catalog, hooks, self.context)
-        called = clock()
-        result = self._hand_over(outputs, hooks)
-        return result, (loaded - started, called - loaded, clock() - called)
+        return self._hand_over(*self._call(values, hooks), hooks)
 
     def do_with_retries(
         self, policy: NodePolicy, values: tuple[Data, ...], hooks: Hooks
     ) -> tuple[Data, Seconds]:
         """The same; each attempt after the first gets fresh inputs. The seconds to load and to call are those of the last one."""
-        clock = time.perf_counter
 
         def attempt(number: int) -> tuple[dict[str, Data], float, float]:
-            started = clock()
-            inputs = self.read_inputs(self._fresh_values(values, hooks) if number else values, hooks)
-            loaded = clock()
-            outputs = call_node(self.node, inputs, self.catalog, hooks, self.context)
-            return outputs, loaded - started, clock() - loaded
+            return self._call(self._fresh_values(values, hooks) if number else values, hooks)
 
-        is_stopped = self.context.backend.is_stopped
-        outputs, load_seconds, call_seconds = with_retries(attempt, policy, self, is_stopped)
-        called = clock()
-        return self._hand_over(outputs, hooks), (load_seconds, call_seconds, clock() - called)
+        called = with_retries(attempt, policy, self, self.context.backend.is_stopped)
+        return self._hand_over(*called, hooks)
 
-    def _hand_over(self, outputs: dict[str, Data], hooks: Hooks) -> Data:
-        """The result, after the outputs are saved and confirmed that this task saves and confirms."""
+    def _call(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[dict[str, Data], float, float]:
+        """The outputs, and the seconds to load and to call."""
+        clock = time.perf_counter
+        started = clock()
+        inputs = self.read_inputs(values, hooks)
+        loaded = clock()
+        outputs = call_node(self.node, inputs, self.catalog, hooks, self.context)
+        return outputs, loaded - started, clock() - loaded
+
+    def _hand_over(
+        self, outputs: dict[str, Data], load_seconds: float, call_seconds: float, hooks: Hooks
+    ) -> tuple[Data, Seconds]:
+        """What `do` returns, after the outputs are saved and confirmed that this task saves and confirms."""
+        called = time.perf_counter()
         values = self.write_outputs(outputs, hooks)
         if self.confirms is not None:
             confirm_datasets(self.confirms, self.node)
         if self.context.backend.may_repeat:
             check_outputs_sendable(self.node, values)
-        if len(values) == 1:
-            return values[0]
-        return MultipleOutputs(values) if values else None
+        result = values[0] if len(values) == 1 else MultipleOutputs(values) if values else None
+        return result, (load_seconds, call_seconds, time.perf_counter() - called)
 
     def _fresh_values(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, ...]:
         """The values from the graph, with those loaded again that a failed attempt may have changed."""
@@ -123,7 +120,7 @@ class Call(Work):
         if hooks.for_datasets:
             return {name: self._read(name, each, value, hooks) for name, each, value in self._paired(values)}
         bindings = self.bindings.inputs
-        if not self.bindings.are_values:
+        if not self.bindings.inputs_are_values:
             return {name: each.read(name, value) for name, each, value in self._paired(values)}
         # By index: `zip` takes half as long again, and a graph may have many thousand small nodes.
         return {
@@ -209,11 +206,11 @@ class Bindings:
     inputs: tuple[InputBinding, ...]
     """In the order of the node's datasets; a dataset that the node names twice has one binding."""
     outputs: tuple[OutputBinding, ...]
-    are_values: bool = field(init=False)
+    inputs_are_values: bool = field(init=False)
     """Whether all inputs are the values that the call gets from the graph, in the same order."""
 
     def __post_init__(self) -> None:
-        self.are_values = all(each.comes_from_graph and each.times == 1 for each in self.inputs)
+        self.inputs_are_values = all(each.comes_from_graph and each.times == 1 for each in self.inputs)
 
     def __call__(self, node: NodeLike) -> Call:
         """The call of a node with these bindings."""
