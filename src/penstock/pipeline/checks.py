@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -23,17 +22,11 @@ def check_names(sources: list[tuple[str, list[Node]]]) -> None:
     Raises:
         InvalidPipelineError: Some names appear more than once; the error names the sources.
     """
-    count = Counter(node.name for _, nodes in sources for node in nodes)
-    if len(count) == sum(count.values()):
-        return
-    sources_by_name = defaultdict(list)
-    for source, nodes in sources:
-        for node in nodes:
-            if count[node.name] > 1:
-                sources_by_name[node.name].append(source)
-    repeated = [f"{name} ({' and '.join(found)})" for name, found in sorted(sources_by_name.items())]
-    advice = "Rename the nodes, or list each node once"
-    raise InvalidPipelineError("node names must be unique, these appear more than once", repeated, advice)
+    repeated = _repeated((node.name, source) for source, nodes in sources for node in nodes)
+    if repeated:
+        problem = "node names must be unique, these appear more than once"
+        named = [f"{name} ({' and '.join(found)})" for name, found in repeated.items()]
+        raise InvalidPipelineError(problem, named, "Rename the nodes, or list each node once")
 
 
 def check_datasets(nodes: Iterable[Node]) -> None:
@@ -49,22 +42,17 @@ def check_datasets(nodes: Iterable[Node]) -> None:
     if both:
         problem = f"datasets are used both with {SEPARATOR!r} and a format and without one"
         raise InvalidPipelineError(problem, both, "Add a format to every use, or to none")
-    produced = _listed_twice(nodes, lambda node: node.output_bases)
+    produced = _repeated((name, node.name) for node in nodes for name in node.output_bases)
     if produced:
         raise OutputNotUniqueError(produced)
-    confirmed = _listed_twice(nodes, lambda node: base_names(node.confirms))
+    confirmed = _repeated((name, node.name) for node in nodes for name in base_names(node.confirms))
     if confirmed:
         raise ConfirmNotUniqueError(confirmed)
 
 
-def _listed_twice(nodes: list[Node], datasets_of: Callable[[Node], tuple[str, ...]]) -> dict[str, list[str]]:
-    """The datasets that several nodes list, or one node twice, with the names of the nodes."""
-    count = Counter(chain.from_iterable(map(datasets_of, nodes)))
-    if len(count) == count.total():
-        return {}
-    nodes_by_dataset: dict[str, list[str]] = {}
-    for node in nodes:
-        for name in datasets_of(node):
-            if count[name] > 1:
-                nodes_by_dataset.setdefault(name, []).append(node.name)
-    return dict(sorted(nodes_by_dataset.items()))
+def _repeated(names_and_sources: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """The names that appear more than once, sorted, each with its sources."""
+    sources_by_name: dict[str, list[str]] = {}
+    for name, source in names_and_sources:
+        sources_by_name.setdefault(name, []).append(source)
+    return dict(sorted((name, each) for name, each in sources_by_name.items() if len(each) > 1))

@@ -70,9 +70,7 @@ def checked_form(field: str, names: Any, node: Callable[[], str]) -> Names:
     Raises:
         InvalidNodeError: The names have none of the four forms.
     """
-    if names is None or isinstance(names, str):
-        return mapped(names, interned)
-    if not isinstance(names, (list, dict)):
+    if not isinstance(names, str | list | dict | None):
         problem = f"{field} must be None, a name, a list or a dict, but the type is"
         raise InvalidNodeError(node(), problem, [type(names).__name__], _HOW)
     written: Iterable[Any] = flat(names)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -35,13 +34,8 @@ def as_json(pipeline: PipelineLike) -> str:
         {"name": node.name, "inputs": node.inputs, "outputs": node.outputs, "tags": sorted(node.tags)}
         for node in pipeline.nodes
     ]
-    return json.dumps({"kedro_version": _version(), "pipeline": nodes})
+    return json.dumps({"kedro_version": version("penstock"), "pipeline": nodes})
 
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)) or "None"
-
-
-@cache
-def _version() -> str:
-    return version("penstock")

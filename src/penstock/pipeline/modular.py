@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -79,25 +79,14 @@ class Renaming:
         taken = {name for node in nodes for name in node.inputs}
         outputs = {name for node in nodes for name in node.outputs}
         _check_known(self.mapping, taken | outputs)
-        produced = set(map(base_name, outputs))
-        _refuse_if(
-            _mapping(self.inputs),
-            lambda name: name == ALL_PARAMETERS or name.startswith(PARAMETER_PREFIX),
-            "inputs list parameters",
-            "List them under parameters",
-        )
-        _refuse_if(
-            _mapping(self.inputs),
-            lambda name: base_name(name) in produced,
-            "inputs list datasets that a node of the pipeline produces",
-            "List them under outputs",
-        )
-        _refuse_if(
-            _mapping(self.outputs),
-            lambda name: base_name(name) not in produced,
-            "outputs list datasets that no node of the pipeline produces",
-            "List free inputs under inputs, and parameters under parameters",
-        )
+        produced, inputs = set(map(base_name, outputs)), _mapping(self.inputs)
+        wrong = list(filter(_is_parameter, inputs))
+        _refuse(wrong, "inputs list parameters", "List them under parameters")
+        wrong = [name for name in inputs if base_name(name) in produced]
+        _refuse(wrong, "inputs list datasets that a node of the pipeline produces", "List them under outputs")
+        wrong = [name for name in _mapping(self.outputs) if base_name(name) not in produced]
+        advice = "List free inputs under inputs, and parameters under parameters"
+        _refuse(wrong, "outputs list datasets that no node of the pipeline produces", advice)
 
 
 def _mapping(names: NewNames) -> dict[str, str]:
@@ -108,8 +97,12 @@ def _mapping(names: NewNames) -> dict[str, str]:
     return {name: name for name in names or ()}
 
 
+def _is_parameter(name: str) -> bool:
+    return name == ALL_PARAMETERS or name.startswith(PARAMETER_PREFIX)
+
+
 def _parameter(name: str) -> str:
-    return name if name == ALL_PARAMETERS or name.startswith(PARAMETER_PREFIX) else PARAMETER_PREFIX + name
+    return name if _is_parameter(name) else PARAMETER_PREFIX + name
 
 
 def _check_known(mapping: Iterable[str], existing: set[str]) -> None:
@@ -120,7 +113,6 @@ def _check_known(mapping: Iterable[str], existing: set[str]) -> None:
         raise PipelineError("the pipeline has no datasets with these names", missing, advice)
 
 
-def _refuse_if(names: Iterable[str], is_wrong: Callable[[str], bool], problem: str, advice: str) -> None:
-    wrong = sorted(filter(is_wrong, names))
-    if wrong:
-        raise PipelineError(problem, wrong, advice)
+def _refuse(names: list[str], problem: str, advice: str) -> None:
+    if names:
+        raise PipelineError(problem, sorted(names), advice)

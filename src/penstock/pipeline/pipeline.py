@@ -21,8 +21,8 @@ from penstock.pipeline.formatting import as_json, description
 from penstock.pipeline.modular import NewNames, Renaming
 from penstock.pipeline.namespaces import GroupedNodes, grouped, interruptions
 from penstock.pipeline.node import Node
-from penstock.pipeline.selection import Selectable, Selector
-from penstock.pipeline.topology import Links, layers, link
+from penstock.pipeline.selection import Selectable
+from penstock.pipeline.topology import layers, parents
 from penstock.pipeline.transcoding import base_name, base_names
 
 __all__ = [
@@ -93,7 +93,7 @@ class Pipeline(Selectable):
         self._nodes = {node.name: node for node in collected}
         check_datasets(collected)
         # Putting the nodes in order finds cycles, so that no later method meets one.
-        for namespace_left, between, entering in interruptions(self._ordered, self._links.parents):
+        for namespace_left, between, entering in interruptions(self._ordered, self._parents):
             _warn_of_interruption(namespace_left, between, entering)
 
     # Its parts.
@@ -111,24 +111,18 @@ class Pipeline(Selectable):
     @cached_property
     def node_dependencies(self) -> Mapping[Node, frozenset[Node]]:
         """For each node, the nodes that produce its inputs."""
-        nodes, parents = self._nodes, self._links.parents
+        nodes, above = self._nodes, self._parents
         return MappingProxyType(
-            {node: frozenset(nodes[parent] for parent in parents[node.name]) for node in self._ordered}
+            {node: frozenset(nodes[name] for name in above[node.name]) for node in self._ordered}
         )
 
     @cached_property
-    def _links(self) -> Links:
-        return link(self._nodes.values())
-
-    @cached_property
-    def _selector(self) -> Selector:
-        consumers = _nodes_by_dataset((node.name, node.inputs) for node in self._ordered)
-        producers = _nodes_by_dataset((node.name, node.outputs) for node in self._ordered)
-        return Selector(self.nodes, self._links, consumers, producers)
+    def _parents(self) -> Mapping[str, tuple[str, ...]]:
+        return parents(self._nodes.values())
 
     @cached_property
     def _layers(self) -> list[list[str]]:
-        return layers(self._links)
+        return layers(self._parents)
 
     @cached_property
     def _ordered(self) -> tuple[Node, ...]:
@@ -240,7 +234,7 @@ class Pipeline(Selectable):
         """
         if group_by not in {"namespace", "none", None}:
             raise SelectionError("cannot group nodes by", [str(group_by)], ["namespace", "none"])
-        return grouped(self._ordered, self._links.parents, by_namespace=group_by == "namespace")
+        return grouped(self._ordered, self._parents, by_namespace=group_by == "namespace")
 
     # Pipelines made from it.
 
@@ -281,14 +275,12 @@ class Pipeline(Selectable):
     def __sub__(self, other: object) -> Pipeline:
         if not isinstance(other, Pipeline):
             return NotImplemented
-        others = {node.name: node for node in other.nodes}
-        return self._subset(name for name, node in self._nodes.items() if others.get(name) != node)
+        return self._subset(node.name for node in set(self.nodes) - set(other.nodes))
 
     def __and__(self, other: object) -> Pipeline:
         if not isinstance(other, Pipeline):
             return NotImplemented
-        others = {node.name: node for node in other.nodes}
-        return self._subset(name for name, node in self._nodes.items() if others.get(name) == node)
+        return self._subset(node.name for node in set(self.nodes) & set(other.nodes))
 
     def _subset(self, names: Iterable[str]) -> Pipeline:
         """Some nodes of this pipeline, without new checks: what holds for all nodes holds for some of them."""
@@ -335,12 +327,3 @@ def _source(item: Any) -> tuple[str, list[Node]]:
         return f"in a pipeline of {len(item.nodes)} nodes", item.nodes
     advice = "Pass nodes and pipelines"
     raise InvalidPipelineError("nodes has an item of the wrong type", [type(item).__name__], advice)
-
-
-def _nodes_by_dataset(datasets_of_nodes: Iterable[tuple[str, list[str]]]) -> dict[str, list[str]]:
-    """The names of nodes by dataset; under its name without format, the nodes for all its formats."""
-    nodes_by_dataset: dict[str, list[str]] = {}
-    for node, datasets in datasets_of_nodes:
-        for name in {*datasets, *map(base_name, datasets)}:
-            nodes_by_dataset.setdefault(name, []).append(node)
-    return nodes_by_dataset

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from itertools import chain, tee
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from penstock.errors import NodeDataError
@@ -38,11 +39,8 @@ def outputs_by_dataset(
         expected = f"a list or tuple for {declared}"
         raise NodeDataError(node(), f"the function {verb} the wrong type", expected, _type_text(result))
     if len(result) != len(declared):
-        problem, expected = (
-            f"the function {verb} the wrong number of outputs",
-            f"{len(declared)} for {declared}",
-        )
-        raise NodeDataError(node(), problem, expected, str(len(result)))
+        problem, expected = "the wrong number of outputs", f"{len(declared)} for {declared}"
+        raise NodeDataError(node(), f"the function {verb} {problem}", expected, str(len(result)))
     return dict(zip(declared, result, strict=True))
 
 
@@ -64,21 +62,10 @@ def output_streams(
         expected = f"items for {declared}"
         raise NodeDataError(node(), "the generator yielded nothing", expected, "no item") from None
     outputs_by_dataset(first, declared, node, verb="yielded")
-    checked = _checked_items(chain([first], items), declared, node)
+    checked = (outputs_by_dataset(item, declared, node, verb="yielded") for item in chain([first], items))
     names = list(declared.values()) if isinstance(declared, dict) else declared
-    return {name: _items_of(copy, name) for name, copy in zip(names, tee(checked, len(names)), strict=True)}
-
-
-def _checked_items(
-    items: Iterator[Data], declared: list[str] | dict[str, str], node: Callable[[], str]
-) -> Iterator[dict[str, Data]]:
-    for item in items:
-        yield outputs_by_dataset(item, declared, node, verb="yielded")
-
-
-def _items_of(items: Iterator[dict[str, Data]], name: str) -> Iterator[Data]:
-    for item in items:
-        yield item[name]
+    copies = tee(checked, len(names))
+    return {name: map(itemgetter(name), copy) for name, copy in zip(names, copies, strict=True)}
 
 
 def _type_text(value: Data) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from penstock.errors import CircularDependencyError
@@ -12,49 +12,43 @@ if TYPE_CHECKING:
     from penstock.pipeline.node import Node
 
 
-@dataclass(frozen=True)
-class Links:
-    """The direct parents and children of every node, by name, each one once."""
-
-    parents: Mapping[str, tuple[str, ...]]
-    children: Mapping[str, list[str]]
-
-
-def link(nodes: Iterable[Node]) -> Links:
-    """The links between nodes: the producer of a dataset, in any format, is a parent of all nodes that take it in any format."""
+def parents(nodes: Iterable[Node]) -> dict[str, tuple[str, ...]]:
+    """The direct parents of every node, by name: who produces a dataset, in any format, that it takes in any format."""
     nodes = list(nodes)
     producers = {base: node.name for node in nodes for base in node.output_bases}
-    parents: dict[str, tuple[str, ...]] = {}
-    children: dict[str, list[str]] = {node.name: [] for node in nodes}
-    for node in nodes:
-        found = tuple(dict.fromkeys([producers[base] for base in node.input_bases if base in producers]))
-        parents[node.name] = found
-        for parent in found:
-            children[parent].append(node.name)
-    return Links(parents, children)
+    return {
+        node.name: tuple(dict.fromkeys([producers[base] for base in node.input_bases if base in producers]))
+        for node in nodes
+    }
 
 
-def layers(links: Links) -> list[list[str]]:
+def children(parents: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    """The direct children of every node, by name."""
+    found: dict[str, list[str]] = {name: [] for name in parents}
+    for name, above in parents.items():
+        for parent in above:
+            found[parent].append(name)
+    return found
+
+
+def layers(parents: Mapping[str, Iterable[str]]) -> list[list[str]]:
     """The nodes in layers: each node is in the first layer after all its parents. Each layer is sorted by name.
 
     Raises:
         CircularDependencyError: Some nodes wait for each other.
     """
-    waiting = {name: len(parents) for name, parents in links.parents.items()}
+    sorter = TopologicalSorter(parents)
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        cycle = error.args[1][:-1]
+        first = cycle.index(min(cycle))
+        raise CircularDependencyError([*cycle[first:], *cycle[: first + 1]]) from None
     found = []
-    layer = sorted(name for name, count in waiting.items() if count == 0)
-    while layer:
+    while sorter.is_active():
+        layer = sorted(sorter.get_ready())
         found.append(layer)
-        ready = []
-        for name in layer:
-            del waiting[name]
-            for child in links.children[name]:
-                waiting[child] -= 1
-                if waiting[child] == 0:
-                    ready.append(child)
-        layer = sorted(ready)
-    if waiting:
-        raise CircularDependencyError(_cycle(links, waiting))
+        sorter.done(*layer)
     return found
 
 
@@ -68,18 +62,3 @@ def reachable(start: Iterable[str], neighbours: Mapping[str, Sequence[str]]) -> 
                 seen.add(name)
                 ahead.append(name)
     return seen
-
-
-def _cycle(links: Links, waiting: Mapping[str, int]) -> list[str]:
-    """One cycle: each node produces an input of the next; the first node is repeated at the end."""
-    place: dict[str, int] = {}
-    path: list[str] = []
-    # Each waiting node has a waiting parent, so going from parent to parent comes back to a node of the path.
-    name = min(waiting)
-    while name not in place:
-        place[name] = len(path)
-        path.append(name)
-        name = next(parent for parent in links.parents[name] if parent in waiting)
-    cycle = path[place[name] :][::-1]
-    first = cycle.index(min(cycle))
-    return [*cycle[first:], *cycle[: first + 1]]
