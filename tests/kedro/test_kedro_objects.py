@@ -18,9 +18,9 @@ from penstock.io.kedro_objects import (
     is_plain_memory,
     is_shared_memory,
     local_path,
+    raise_with_dataset_name,
     release_cache,
     validators_of,
-    with_dataset_name,
 )
 
 
@@ -85,7 +85,10 @@ def test_a_part_of_a_catalog_validates_as_the_whole_does():
 
 
 def test_an_error_of_a_dataset_gets_the_name_once():
-    named = with_dataset_name(DatasetError("gone"), "a")
+    with pytest.raises(DatasetError) as named:
+        raise_with_dataset_name(DatasetError("gone"), "a")
+    with pytest.raises(DatasetError) as again:
+        raise_with_dataset_name(named.value, "a")
 
-    assert str(named) == "a: gone"
-    assert with_dataset_name(named, "a") is named
+    assert str(named.value) == "a: gone"
+    assert again.value is named.value

@@ -199,9 +199,8 @@ class DataCatalog:
             DatasetNotFoundError: The catalog does not have this name.
             DatasetError: The dataset cannot be loaded; the text begins with the name.
         """
-        dataset = self[name]
-        _LOG.info("Load %s (%s)", name, type(dataset).__name__)
-        with _name_in_errors(name):
+        with self._naming_errors(name) as dataset:
+            _LOG.info("Load %s (%s)", name, type(dataset).__name__)
             return dataset.load()
 
     def save(self, name: str, data: Data) -> None:
@@ -215,9 +214,8 @@ class DataCatalog:
             DatasetNotFoundError: The catalog does not have this name.
             DatasetError: The data cannot be saved; the text begins with the name.
         """
-        dataset = self[name]
-        _LOG.info("Save %s (%s)", name, type(dataset).__name__)
-        with _name_in_errors(name):
+        with self._naming_errors(name) as dataset:
+            _LOG.info("Save %s (%s)", name, type(dataset).__name__)
             dataset.save(data)
 
     def exists(self, name: str) -> bool:
@@ -232,10 +230,9 @@ class DataCatalog:
         Raises:
             DatasetError: The check failed; the text begins with the name.
         """
-        dataset = self.get(name)
-        if dataset is None:
+        if name not in self:
             return False
-        with _name_in_errors(name):
+        with self._naming_errors(name) as dataset:
             return dataset.exists()
 
     def release(self, name: str) -> None:
@@ -255,8 +252,7 @@ class DataCatalog:
             >>> catalog.exists("a")
             False
         """
-        dataset = self[name]
-        with _name_in_errors(name):
+        with self._naming_errors(name) as dataset:
             dataset.release()
 
     def confirm(self, name: str) -> None:
@@ -277,13 +273,23 @@ class DataCatalog:
             >>> DataCatalog({"messages": Queue()}).confirm("messages")
             processed
         """
-        dataset = self[name]
-        confirm = getattr(dataset, "confirm", None)
+        confirm = getattr(self[name], "confirm", None)
         if not callable(confirm):
-            raise DatasetError(f"{name}: a {type(dataset).__name__} has no confirm method")
+            raise DatasetError(f"{name}: a {type(self[name]).__name__} has no confirm method")
         _LOG.info("Confirm %s", name)
-        with _name_in_errors(name):
+        with self._naming_errors(name):
             confirm()
+
+    @contextmanager
+    def _naming_errors(self, name: str) -> Iterator[DatasetLike]:
+        """The dataset with this name, whose errors begin with the name inside the block."""
+        dataset = self[name]
+        try:
+            yield dataset
+        except Exception as error:
+            if not is_dataset_error(error):
+                raise
+            raise DatasetError(f"{name}: {error}") from error
 
     # Searching
 
@@ -370,16 +376,6 @@ def _why_not_sendable(dataset: DatasetLike) -> str | None:
         # The value is in another process, and pickling the dataset would fetch it.
         return None
     return why_not_sendable(dataset)
-
-
-@contextmanager
-def _name_in_errors(name: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if not is_dataset_error(error):
-            raise
-        raise DatasetError(f"{name}: {error}") from error
 
 
 def _as_dataset(thing: Any) -> DatasetLike:

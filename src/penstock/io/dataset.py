@@ -11,7 +11,7 @@ import functools
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from penstock.errors import DatasetError
 from penstock.io.redaction import hide_in_error, without_secret_options, without_url_secrets
@@ -21,49 +21,46 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-_Dataset = TypeVar("_Dataset", bound="AbstractDataset")
-_Arguments = ParamSpec("_Arguments")
-_Result = TypeVar("_Result")
-
 # A missing file or folder during a save is a problem of the user's storage: callers handle it by its own class.
 _UNCHANGED_ERRORS = {"save": (DatasetError, FileNotFoundError, NotADirectoryError), "load": (DatasetError,)}
 
 _IS_WRAPPED = "_is_wrapped"
 """The attribute that marks a wrapped method."""
 
-_Method: TypeAlias = Callable[Concatenate[_Dataset, _Arguments], _Result]
+
+def _wrap_methods(cls: type) -> None:
+    """Wrap the public methods that this class itself defines."""
+    own = vars(cls)
+    for operation in ("load", "save", "exists", "release"):
+        has_older_name = operation not in own and operation in {"load", "save"}
+        defined = f"_{operation}" if has_older_name else operation
+        if defined in own:
+            setattr(cls, operation, _wrapped(operation, own[defined]))
 
 
-def _wrapper(
-    operation: str,
-) -> Callable[[_Method[_Dataset, _Arguments, _Result]], _Method[_Dataset, _Arguments, _Result]]:
-    """A decorator for the method that does this operation: "load", "save", "exists" or "release"."""
+def _wrapped(operation: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    if getattr(method, _IS_WRAPPED, False) or getattr(method, "__isabstractmethod__", False):
+        return method
     unchanged = _UNCHANGED_ERRORS.get(operation, ())
 
-    def wrap(method: _Method[_Dataset, _Arguments, _Result]) -> _Method[_Dataset, _Arguments, _Result]:
-        if getattr(method, _IS_WRAPPED, False) or getattr(method, "__isabstractmethod__", False):
-            return method
+    @functools.wraps(method)
+    def public(self: AbstractDataset, /, *args: Any, **kwargs: Any) -> Any:
+        _LOG.debug("%s: %s", operation, self)
+        if operation == "save":
+            _refuse_none(self, *args, **kwargs)
+        try:
+            return method(self, *args, **kwargs)
+        except Exception as error:
+            is_clean = hide_in_error(error, self._hide)
+            if isinstance(error, unchanged):
+                raise
+            text = f"Cannot {operation} {self}: {_error_text(error)}"
+            failure, cause = DatasetError(self._hide(text)), error
+        # Outside of the handler, so that an error that may still show secrets is not attached as the context.
+        raise failure from (cause if is_clean else None)
 
-        @functools.wraps(method)
-        def public(self: _Dataset, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
-            _LOG.debug("%s: %s", operation, self)
-            if operation == "save":
-                _refuse_none(self, *args, **kwargs)
-            try:
-                return method(self, *args, **kwargs)
-            except Exception as error:
-                is_clean = hide_in_error(error, self._hide)
-                if isinstance(error, unchanged):
-                    raise
-                text = f"Cannot {operation} {self}: {_error_text(error)}"
-                failure, cause = DatasetError(self._hide(text)), error
-            # Outside of the handler, so that an error that may still show secrets is not attached as the context.
-            raise failure from (cause if is_clean else None)
-
-        setattr(public, _IS_WRAPPED, True)
-        return public
-
-    return wrap
+    setattr(public, _IS_WRAPPED, True)
+    return public
 
 
 def _refuse_none(dataset: AbstractDataset, *args: Data, **kwargs: Data) -> None:
@@ -118,12 +115,7 @@ class AbstractDataset(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        own = vars(cls)
-        for operation in ("load", "save", "exists", "release"):
-            has_older_name = operation not in own and operation in {"load", "save"}
-            defined = f"_{operation}" if has_older_name else operation
-            if defined in own:
-                setattr(cls, operation, _wrapper(operation)(own[defined]))
+        _wrap_methods(cls)
 
     @abstractmethod
     def load(self) -> Data:
@@ -151,7 +143,6 @@ class AbstractDataset(ABC):
     def _describe(self) -> dict[str, Any]:
         """The arguments that `repr` shows, by name; it leaves out values that are None."""
 
-    @_wrapper("exists")
     def exists(self) -> bool:
         """Check whether there is data to load.
 
@@ -163,7 +154,6 @@ class AbstractDataset(ABC):
         """
         return self._exists()
 
-    @_wrapper("release")
     def release(self) -> None:
         """Free memory and drop caches; a dataset in memory drops its data.
 
@@ -196,6 +186,9 @@ class AbstractDataset(ABC):
         shown = without_secret_options({key: value for key, value in described.items() if value is not None})
         arguments = ", ".join(f"{key}={value!r}" for key, value in shown.items())
         return self._hide(f"{name}({arguments})")
+
+
+_wrap_methods(AbstractDataset)
 
 
 def is_dataset_error(error: BaseException) -> bool:

@@ -14,7 +14,7 @@ import cloudpickle
 
 from penstock.io.dataset import AbstractDataset
 from penstock.io.location import locate
-from penstock.io.redaction import HIDDEN, secret_options, secret_texts, without_secret_options
+from penstock.io.redaction import HIDDEN, secret_texts, secret_values, without_secret_options
 
 if TYPE_CHECKING:
     from penstock._typing import Data
@@ -75,18 +75,11 @@ class FileDataset(AbstractDataset):
         self._save_args = {**self._SAVE_ARGS, **(save_args or {})}
         self._credentials = dict(credentials or {})
         self._fs_args = dict(fs_args or {})
-        opening = [
-            dict(self._fs_args.pop(f"open_args_{operation}", None) or {}) for operation in ("load", "save")
-        ]
+        opening = [dict(self._fs_args.pop(f"open_args_{each}", None) or {}) for each in ("load", "save")]
         self._load_text, self._save_text = (
             {name: args.pop(name) for name in _TEXT_OPTIONS & args.keys()} for args in opening
         )
-        self._location = locate(
-            filepath,
-            {**self._fs_args, **self._credentials},
-            read_options=opening[0],
-            write_options=opening[1],
-        )
+        self._location = locate(filepath, {**self._fs_args, **self._credentials}, *opening)
         if "memory://" in self.filepath:
             # Each process has its own memory: other processes do not find what one saves there.
             self._SINGLE_PROCESS = True
@@ -136,7 +129,7 @@ class FileDataset(AbstractDataset):
 
     def _hide(self, text: str) -> str:
         text = super()._hide(text)
-        for secret in secret_texts(self.filepath, self._credentials, secret_options(self._fs_args)):
+        for secret in secret_texts(self.filepath, self._credentials, secret_values(self._fs_args)):
             text = text.replace(secret, HIDDEN)
         return text
 
@@ -185,11 +178,11 @@ class JSONDataset(FileDataset):
     _SAVE_ARGS: ClassVar = {"indent": 2}
 
     def _read(self, file: IO[bytes]) -> Data:
-        content = file.read()
-        if not self._load_text:
-            # json detects UTF-8, UTF-16 and UTF-32.
-            return json.loads(content, **self._load_args)
-        return json.loads(content.decode(*_encoding(self._load_text)), **self._load_args)
+        content: Any = file.read()
+        if self._load_text:
+            # Without an encoding, json detects UTF-8, UTF-16 and UTF-32.
+            content = content.decode(*_encoding(self._load_text))
+        return json.loads(content, **self._load_args)
 
     def _write(self, data: Data, file: IO[bytes]) -> None:
         text = json.dumps(data, **self._save_args)

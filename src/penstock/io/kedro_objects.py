@@ -10,7 +10,7 @@ import inspect
 import logging
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from penstock.errors import DatasetError
 
@@ -160,11 +160,11 @@ def _takes_datasets(cls: type) -> bool:
 # Errors
 
 
-def with_dataset_name(error: Exception, name: str) -> Exception:
-    """The error of a dataset with the dataset's name in front, as catalogs write it; any other error as it is.
+def raise_with_dataset_name(error: Exception, name: str) -> NoReturn:
+    """Raise the error of a dataset with the dataset's name in front, as catalogs write it; any other error as it is.
 
     A subclass of `DatasetError` stays as it is: the errors of Kedro's validators name the dataset themselves.
     """
     if type(error).__name__ == DatasetError.__name__ and not str(error).startswith(f"{name}: "):
-        return DatasetError(f"{name}: {error}")
-    return error
+        raise DatasetError(f"{name}: {error}") from error
+    raise error

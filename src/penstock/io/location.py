@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, cast
+from typing import IO, Any, TypeAlias, cast
 
 from penstock.errors import DatasetError
 from penstock.io.atomic import atomic_upload, atomic_write
+
+Options: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,9 @@ class Location:
 
     url: str
     is_local: bool
-    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    read_options: Mapping[str, Any] = field(default_factory=dict)
-    write_options: Mapping[str, Any] = field(default_factory=dict)
+    options: Options = field(default_factory=dict, repr=False)
+    read_options: Options = field(default_factory=dict)
+    write_options: Options = field(default_factory=dict)
 
     def open(self) -> IO[bytes]:
         """The file, open for reading; the caller closes it."""
@@ -49,7 +51,7 @@ class Location:
         if not fs.cachable:
             # fsspec does not cache this file system, and an archive is closed when its file system is freed. The
             # finalizer refers to the file system until the file is freed.
-            weakref.finalize(file, _keep_alive, fs).atexit = False
+            weakref.finalize(file, lambda _: None, fs).atexit = False
         return cast("IO[bytes]", file)
 
     @contextmanager
@@ -63,7 +65,7 @@ class Location:
         ):
             yield replacement
 
-    def _uncompressed_replacement(self, options: Mapping[str, Any]) -> AbstractContextManager[IO[bytes]]:
+    def _uncompressed_replacement(self, options: Options) -> AbstractContextManager[IO[bytes]]:
         if self.is_local:
             return atomic_write(Path(self.url))
         fs, path = self.file_system_and_path()
@@ -99,11 +101,7 @@ class Location:
 
 
 def locate(
-    filepath: str | os.PathLike[str],
-    options: Mapping[str, Any],
-    *,
-    read_options: Mapping[str, Any],
-    write_options: Mapping[str, Any],
+    filepath: str | os.PathLike[str], options: Options, read_options: Options, write_options: Options
 ) -> Location:
     """The location for a path or URL as a user writes it.
 
@@ -122,22 +120,15 @@ def locate(
         url = url.removeprefix(prefix)
     is_local = "://" not in url and "::" not in url
     if is_local:
-        try:
-            path = Path(url).expanduser()
-        except RuntimeError as error:
-            raise DatasetError(
-                f"Cannot find the home folder in {url}: check the user name after '~'"
-            ) from error
+        path = os.path.expanduser(url)  # noqa: PTH111 - an unknown user is an error of ours
+        if path.startswith("~"):
+            raise DatasetError(f"Cannot find the home folder in {url}: check the user name after '~'")
         # Not Path.absolute: this removes `..`, so that equal files have equal paths.
         url = os.path.abspath(path)  # noqa: PTH100 - not Path.resolve either, it follows links
     return Location(url, is_local, options, _without_mode(read_options), _without_mode(write_options))
 
 
-def _keep_alive(_: object) -> None:
-    """Called when the file is freed; until then its argument is kept alive."""
-
-
-def _without_mode(options: Mapping[str, Any]) -> dict[str, Any]:
+def _without_mode(options: Options) -> dict[str, Any]:
     if set(options.get("mode", "")) & set("ax+"):
         raise DatasetError(f"mode {options['mode']!r} is not supported: a save replaces the whole file")
     return {name: value for name, value in options.items() if name != "mode"}

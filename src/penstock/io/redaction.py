@@ -58,38 +58,29 @@ def _all_texts(option: object) -> Iterator[str]:
             yield from _all_texts(value)
 
 
-def secret_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options whose names mark them as secret, at any depth."""
-    found = {
-        name: value if _SECRET_NAME.search(str(name)) else _secrets_in(value)
-        for name, value in options.items()
-    }
-    return {name: value for name, value in found.items() if value}
-
-
-def _secrets_in(value: object) -> object:
-    if isinstance(value, Mapping):
-        return secret_options(value)
-    if isinstance(value, list | tuple):
-        return [secret for each in value if (secret := _secrets_in(each))]
-    return None
+def secret_values(options: Mapping[str, Any]) -> list[Any]:
+    """The values whose names mark them as secret, at any depth."""
+    found: list[Any] = []
+    _without_secrets(options, found)
+    return found
 
 
 def without_secret_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options, with `***` for those whose names mark them as secret, at any depth."""
-    return {
-        name: HIDDEN if _SECRET_NAME.search(str(name)) else _without_secrets(value)
-        for name, value in options.items()
-    }
+    return dict(_without_secrets(options, []))
 
 
-def _without_secrets(value: object) -> object:
+def _without_secrets(value: Any, found: list[Any]) -> Any:
+    """The value with `***` for its secrets, which are added to `found`."""
     if isinstance(value, Mapping):
-        return without_secret_options(value)
-    if isinstance(value, list):
-        return [_without_secrets(each) for each in value]
-    if isinstance(value, tuple):
-        return tuple(map(_without_secrets, value))
+        secrets = {name: each for name, each in value.items() if _SECRET_NAME.search(str(name))}
+        found += secrets.values()
+        return {
+            name: HIDDEN if name in secrets else _without_secrets(each, found) for name, each in value.items()
+        }
+    if isinstance(value, list | tuple):
+        changed = [_without_secrets(each, found) for each in value]
+        return changed if isinstance(value, list) else tuple(changed)
     return value
 
 

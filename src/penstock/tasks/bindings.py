@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock._pickling import reduce_dataclass
 from penstock.errors import DatasetError
-from penstock.io.kedro_objects import with_dataset_name
+from penstock.io.kedro_objects import raise_with_dataset_name
 from penstock.io.memory import MemoryDataset, copied
 from penstock.tasks.values import DatasetValue, save_to_copy
 
@@ -55,11 +55,8 @@ class InputBinding:
                 return self.dataset.load()
             catalog: Any = self.catalog
             return catalog.load(name)
-        except Exception as error:
-            named = with_dataset_name(error, name)
-            if named is error:
-                raise
-            raise named from error
+        except Exception as error:  # noqa: BLE001 - raised again
+            raise_with_dataset_name(error, name)
 
 
 @dataclass(eq=False, slots=True)
@@ -101,11 +98,8 @@ class OutputBinding:
             if self.dataset is not None:
                 return save_to_copy(self.dataset if previous is None else previous.dataset, data)
             return copied(data, self.copy_mode) if self.is_copied else data
-        except Exception as error:
-            named = with_dataset_name(error, name)
-            if named is error:
-                raise
-            raise named from error
+        except Exception as error:  # noqa: BLE001 - raised again
+            raise_with_dataset_name(error, name)
 
     def unchanged(self, name: str) -> Data:
         """The value for the graph if a generator yielded no chunk: readers find the dataset as it was."""
