@@ -8,6 +8,7 @@ from kedro.io.cached_dataset import CachedDataset
 from kedro.io.core import DatasetError
 from kedro.io.shared_memory_dataset import SharedMemoryDataset
 
+from penstock.errors import PenstockError
 from penstock.io import DataCatalog as OwnCatalog
 from penstock.io.kedro_objects import (
     catalog_like,
@@ -85,9 +86,9 @@ def test_a_part_of_a_catalog_validates_as_the_whole_does():
 
 
 def test_an_error_of_a_dataset_gets_the_name_once():
-    with pytest.raises(DatasetError) as named:
+    with pytest.raises(PenstockError) as named:
         raise_with_dataset_name(DatasetError("gone"), "a")
-    with pytest.raises(DatasetError) as again:
+    with pytest.raises(PenstockError) as again:
         raise_with_dataset_name(named.value, "a")
 
     assert str(named.value) == "a: gone"

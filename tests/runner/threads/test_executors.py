@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import queue
 import threading
@@ -15,7 +16,7 @@ from dask.local import get_async
 
 from penstock.runner.sequential import _Batch
 from penstock.runner.threads import executors
-from penstock.runner.threads.executors import ThreadPool, thread_pool
+from penstock.runner.threads.executors import ThreadPool
 
 WHO: ContextVar[str] = ContextVar("who", default="nobody")
 
@@ -39,7 +40,7 @@ def graph(wide, deep):
 def test_threads_give_what_dask_gives(workers):
     tasks = graph(5, 20)
 
-    with thread_pool(workers) as pool:
+    with contextlib.closing(ThreadPool(workers)) as pool:
         values = dask.threaded.get(tasks, list(tasks), pool=pool)
 
     assert values == dask.local.get_sync(tasks, list(tasks))
@@ -53,7 +54,7 @@ def test_a_batch_here_gives_what_dask_gives():
 
 
 def test_no_more_threads_are_started_than_batches_come():
-    with thread_pool(50) as pool:
+    with contextlib.closing(ThreadPool(50)) as pool:
         dask.threaded.get(
             {"a": Task("a", lambda: 1), "b": Task("b", lambda a: a, TaskRef("a"))}, "b", pool=pool
         )
@@ -70,7 +71,7 @@ def test_tasks_see_the_context_and_keep_their_changes_to_themselves():
 
     token = WHO.set("the driver")
     try:
-        with thread_pool(1) as pool:
+        with contextlib.closing(ThreadPool(1)) as pool:
             seen = dask.threaded.get({key: Task(key, change) for key in "abc"}, list("abc"), pool=pool)
     finally:
         WHO.reset(token)
@@ -82,7 +83,7 @@ def test_what_executing_itself_raises_arrives():
     """Dask packs what tasks raise; whatever else goes wrong would have it wait for ever."""
     done = queue.Queue()
 
-    with thread_pool(1) as pool:
+    with contextlib.closing(ThreadPool(1)) as pool:
         pool.submit(lambda tasks: tasks[1], [0]).add_done_callback(done.put)
         batch = done.get(timeout=30)
 
@@ -154,7 +155,7 @@ def test_a_thread_that_waits_holds_no_value():
     value_by_task = {"a": Value()}
     held = weakref.ref(value_by_task["a"])
     done = queue.Queue()
-    with thread_pool(1) as pool:
+    with contextlib.closing(ThreadPool(1)) as pool:
         pool.submit(execute, ["a"]).add_done_callback(done.put)
         done.get(timeout=30)
         # The thread is done with the first when it has done the second.

@@ -155,17 +155,12 @@ class ParallelRunner(AbstractRunner):
             with kept.used(setup) as pool:
                 yield pool
             return
-        pool = WorkerPool(workers, setup)
-        try:
+        with contextlib.closing(WorkerPool(workers, setup)) as pool:
             yield pool
-        finally:
-            pool.end()
         log_what_opening_saves(self._log, type(self).__name__, "processes", pool.start_seconds)
 
     def _start_kept(self, stack: contextlib.ExitStack) -> KeptPool:
-        pool = KeptPool(self.max_workers, self.worker_setup())
-        stack.callback(pool.end)
-        return pool
+        return stack.enter_context(contextlib.closing(KeptPool(self.max_workers, self.worker_setup())))
 
     def _arguments(self) -> dict[str, Any]:
         return {"max_workers": self.max_workers, **super()._arguments()}

@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, wait
 from multiprocessing import connection
 from multiprocessing.util import Finalize
@@ -18,10 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.errors import NodeError, RunnerError
 from penstock.graph.keys import task_text
-from penstock.runner.processes.worker import start_worker
+from penstock.runner.processes.exchange import release_ended_runs
+from penstock.runner.processes.shared_memory import remove_run_folders
 
 if TYPE_CHECKING:
     import loky
+
+WATCH_SECONDS = 0.5
+"""A worker notices the end of a run, or of the driver, at most this much later."""
 
 Setup = Callable[[], None] | None
 """What each worker calls when it starts."""
@@ -48,7 +52,7 @@ class WorkerPool:
         self.executor: loky.ProcessPoolExecutor = loky.ProcessPoolExecutor(
             max_workers,
             env=_environment(),
-            initializer=start_worker,
+            initializer=_start_worker,
             initargs=(os.getpid(), _import_path(), setup),
         )
         # Also called when this process ends; never in a fork of it. A process that `multiprocessing` has started waits for its
@@ -58,7 +62,7 @@ class WorkerPool:
             # The first task starts all processes.
             self.executor.submit(os.getpid).add_done_callback(lambda _: self._note_start(began))
         except BaseException:
-            self.end()
+            self.close()
             raise
 
     def _note_start(self, began: float) -> None:
@@ -71,7 +75,7 @@ class WorkerPool:
         processes = list(self.executor._processes.values())  # noqa: SLF001 - see above
         return bool(processes) and not connection.wait([each.sentinel for each in processes], timeout=0)
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Kill the processes, and those that they have started. Does nothing in a fork of the process that started them."""
         self._finalize()
 
@@ -93,6 +97,23 @@ def _environment() -> dict[str, str]:
         "LOKY_MAX_MEMORY_LEAK_SIZE": "1e18",
     }
     return {name: os.environ.get(name) or value for name, value in wanted.items()}
+
+
+def _start_worker(driver: int, path: Sequence[str], setup: Setup) -> None:
+    """Called in each worker process before its first task, with the process id of the driver and its `sys.path`."""
+    sys.path[:] = path
+    threading.Thread(target=_watch, args=(driver,), daemon=True, name="penstock-watch").start()
+    if setup is not None:
+        setup()
+
+
+def _watch(driver: int) -> None:
+    """End this worker when the driver was killed: no one waits for its results any more, and no one else removes its files."""
+    while os.getppid() == driver:
+        time.sleep(WATCH_SECONDS)
+        release_ended_runs()
+    remove_run_folders(lambda pid: pid == driver)
+    os._exit(1)
 
 
 class KeptPool:
@@ -139,14 +160,14 @@ class KeptPool:
     def _end_unused(self) -> None:
         for pool in [pool for pool in self._replaced if not pool.runs]:
             self._replaced.remove(pool)
-            pool.end()
+            pool.close()
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Kill the processes. Runs that go on in other threads fail with a `NodeError`."""
         with self._lock:
             self._is_ended = True
         for pool in [*self._replaced, self._pool]:
-            pool.end()
+            pool.close()
 
 
 class RunExecutor:
@@ -199,38 +220,25 @@ def running_in(pool: WorkerPool, max_workers: int) -> Iterator[RunExecutor]:
 
     executor = RunExecutor(pool, max_workers)
     try:
-        with _waiting_after_a_failure(executor):
+        try:
             yield executor
-    except BrokenExecutor as error:
-        others = " A node of another run in these processes may have caused it." if pool.runs > 1 else ""
-        raise _node_error(
-            executor,
-            f"the worker process died ({_first_line(error)}); it may have been killed for want of memory.{others}",
-        ) from error
-    except ShutdownExecutorError as error:
-        raise _node_error(
-            executor,
-            "the worker process was ended, because the runner was closed or another run in its processes was interrupted",
+        except Exception:
+            executor.wait()
+            raise
+    except (BrokenExecutor, ShutdownExecutorError) as error:
+        raise NodeError(
+            " or ".join(executor.unfinished()) or "a node", _end_text(error, pool.runs)
         ) from error
     except Exception:
         raise
     except BaseException:
-        pool.end()
+        pool.close()
         raise
 
 
-@contextlib.contextmanager
-def _waiting_after_a_failure(executor: RunExecutor) -> Iterator[None]:
-    try:
-        yield
-    except Exception:
-        executor.wait()
-        raise
-
-
-def _node_error(executor: RunExecutor, text: str) -> NodeError:
-    return NodeError(" or ".join(executor.unfinished()) or "a node", text)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _end_text(error: RuntimeError, runs: int) -> str:
+    if not isinstance(error, BrokenExecutor):
+        return "the worker process was ended, because the runner was closed or another run in its processes was interrupted"
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    others = " A node of another run in these processes may have caused it." if runs > 1 else ""
+    return f"the worker process died ({reason}); it may have been killed for want of memory.{others}"

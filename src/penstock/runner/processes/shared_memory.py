@@ -20,6 +20,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,6 +84,7 @@ class RunFolder:
 
     name: str
     on_disk: Path
+    """There as long as the run."""
     working_folder: str = ""
     """The driver's working folder when the run began; empty if that was removed."""
 
@@ -100,7 +102,7 @@ class RunFolder:
 
     def _written(self, parts: list[memoryview]) -> Handle:
         name = secrets.token_hex(8)
-        spans = list(_spans([part.nbytes for part in parts]))
+        spans = _spans([part.nbytes for part in parts])
         for base in _memory_folders():
             # Another worker may fill the memory that is free here: then this value goes to disk as well.
             with contextlib.suppress(OSError):
@@ -125,10 +127,6 @@ class RunFolder:
         """Where workers write what nodes log and print: on disk, since that may be much. The folder is yet to be made."""
         return self.on_disk / "logs"
 
-    def make(self) -> None:
-        """Make the folder on disk, which is there as long as the run."""
-        self.on_disk.mkdir(mode=0o700)
-
     def is_removed(self) -> bool:
         """Whether the run has ended."""
         return not self.on_disk.exists()
@@ -142,11 +140,11 @@ class RunFolder:
 @contextlib.contextmanager
 def new_run_folder() -> Iterator[RunFolder]:
     """A folder for one run, removed when the run ends. Folders of drivers that were killed are removed first."""
-    _remove_orphans()
+    remove_run_folders(_is_gone)
     name = f"{_PREFIX}{_machine()}-{os.getpid()}-{secrets.token_hex(8)}"
     folder = RunFolder(name, Path(tempfile.gettempdir(), name), _working_folder())
     try:
-        folder.make()
+        folder.on_disk.mkdir(mode=0o700)
         yield folder
     finally:
         try:
@@ -164,11 +162,9 @@ def _working_folder() -> str:
         return ""
 
 
-def _spans(sizes: list[int]) -> Iterator[tuple[int, int]]:
-    start = 0
-    for size in sizes:
-        yield start, size
-        start += -(-size // ALIGNMENT) * ALIGNMENT
+def _spans(sizes: list[int]) -> list[tuple[int, int]]:
+    aligned = [-(-size // ALIGNMENT) * ALIGNMENT for size in sizes]
+    return list(zip(accumulate(aligned, initial=0), sizes, strict=False))
 
 
 def _memory_folders() -> list[Path]:
@@ -176,25 +172,13 @@ def _memory_folders() -> list[Path]:
     return [shm] if os.access(shm, os.W_OK | os.X_OK) else []
 
 
-def _all_folders() -> list[Path]:
-    return [*_memory_folders(), Path(tempfile.gettempdir())]
-
-
 def _free(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def remove_run_folders_of(driver: int) -> None:
-    """Remove all run folders of a process that has ended."""
-    _remove_run_folders(lambda pid: pid == driver)
-
-
-def _remove_orphans() -> None:
-    _remove_run_folders(lambda pid: not _is_alive(pid))
-
-
-def _remove_run_folders(is_gone: Callable[[int], bool]) -> None:
-    for base in _all_folders():
+def remove_run_folders(is_gone: Callable[[int], bool]) -> None:
+    """Remove all run folders of drivers that have ended, which `is_gone` tells by their process ids."""
+    for base in (*_memory_folders(), Path(tempfile.gettempdir())):
         for folder in base.glob(f"{_PREFIX}{_machine()}-*"):
             pid = folder.name.split("-")[2]
             if pid.isdecimal() and is_gone(int(pid)):
@@ -209,11 +193,9 @@ def _machine() -> str:
     return hashlib.blake2s(f"{platform.node()} {number}".encode(), digest_size=4).hexdigest()
 
 
-def _is_alive(pid: int) -> bool:
+def _is_gone(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+    except OSError as error:
+        return isinstance(error, ProcessLookupError)
+    return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dask.threaded
 
 from penstock.runner.abstract import AbstractRunner
-from penstock.runner.threads.executors import thread_pool
+from penstock.runner.threads.executors import ThreadPool
 from penstock.runner.worker_count import checked_workers, useful_workers
 from penstock.runs.result import Fetched
 
@@ -88,7 +89,7 @@ class ThreadRunner(AbstractRunner):
         stop: Callable[[], None] | None = None,
     ) -> Sequence[Data]:
         # Dask returns at the first error while other tasks still run; closing the pool waits for them.
-        with thread_pool(workers) as pool:
+        with contextlib.closing(ThreadPool(workers)) as pool:
             try:
                 values: Sequence[Data] = dask.threaded.get(dict(graph), list(keys), pool=pool)
             except BaseException as error:

@@ -10,7 +10,7 @@ import contextlib
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import Context, copy_context
 from queue import SimpleQueue
 from typing import Any
@@ -58,24 +58,13 @@ class Batch:
         return self._results
 
 
-@contextlib.contextmanager
-def thread_pool(max_workers: int) -> Iterator[ThreadPool]:
-    """A pool for one run. On exit, no batch runs any more.
-
-    Args:
-        max_workers: The most threads; each batch starts one until there are as many.
-    """
-    pool = ThreadPool(max_workers)
-    try:
-        yield pool
-    finally:
-        pool.close()
-
-
 class ThreadPool:
     """The pool that Dask submits batches to. Its threads inherit the context variables of the thread that makes it.
 
     Ctrl-C may interrupt any two lines of the thread that uses this, and must not leave threads that wait for ever.
+
+    Args:
+        max_workers: The most threads; each batch starts one until there are as many.
     """
 
     def __init__(self, max_workers: int) -> None:

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import dask
 from distributed import Client, Future, KilledWorker, as_completed, rejoin, secede
 
-from penstock.errors import ClusterError
-from penstock.graph.taskspec import is_data
+from penstock.errors import ClusterError, NodeError
+from penstock.graph.taskspec import is_data, work_of
 from penstock.runner.cluster.execution.cluster_values import keeping_large_inputs_on_workers
-from penstock.runner.cluster.execution.killed_workers import killed_workers_error
 from penstock.runner.cluster.execution.save_once import saving_once
 from penstock.runner.cluster.workers.waiting import log_while_waiting
 
@@ -35,6 +34,14 @@ QUIET_POLLS = 2
 
 
 # Placement
+
+NANNY_LOG_LINES = 3
+"""How many lines of each nanny's log an error shows."""
+
+ADVICE = (
+    "Most often the memory was not enough: give workers more, or let fewer such nodes run at the same time, "
+    "with NodePolicy(resources=...)."
+)
 
 
 def placing_nodes(client: Client, plan: Plan) -> contextlib.AbstractContextManager[Any]:
@@ -154,10 +161,57 @@ def _wait(client: Client, futures: list[Future], graph: Mapping[str, Any]) -> No
 
 def _failure(client: Client, future: Future, graph: Mapping[str, Any]) -> BaseException:
     error: BaseException = future.exception()
-    return killed_workers_error(client, error, graph) if isinstance(error, KilledWorker) else error
+    return _killed_workers_error(client, error, graph) if isinstance(error, KilledWorker) else error
 
 
 # Stopping
+
+
+def _killed_workers_error(client: Client, error: KilledWorker, graph: Mapping[str, Any]) -> NodeError:
+    """An error that names the task that Dask gave up, the other tasks of the dead workers, and the end of the workers' logs."""
+    deaths = _deaths(client, error.task) or [(error.last_worker.address, [error.task])]
+    workers = ", ".join(worker for worker, _ in deaths)
+    others = sorted(set.intersection(*(set(keys) for _, keys in deaths)) - {error.task})
+    sentences = [f"it may have killed its workers: {len(deaths)} workers died while they had it: {workers}."]
+    if others:
+        sentences.append(f"All of them also had {', '.join(_task_text(graph, key) for key in others)}.")
+    text = "\n".join([*sentences, ADVICE, *_log_texts(client, error.last_worker.nanny)])
+    return NodeError(_task_text(graph, error.task), text)
+
+
+def _task_text(graph: Mapping[str, Any], key: str) -> str:
+    work = work_of(graph.get(key))
+    return str(work) if work is not None else f"task {key}"
+
+
+def _deaths(client: Client, key: str) -> list[tuple[str, list[str]]]:
+    """The workers that died while they had the task, each with all its tasks."""
+    with contextlib.suppress(OSError, asyncio.TimeoutError):
+        return list(client.run_on_scheduler(_deaths_on_scheduler, key=key))
+    return []
+
+
+def _deaths_on_scheduler(key: str, dask_scheduler: Any) -> list[tuple[str, list[str]]]:
+    events = [event for _, event in dask_scheduler.get_events("all") if isinstance(event, dict)]
+    lost = [event for event in events if event.get("action") == "remove-worker"]
+    tasks_by_worker = {event["worker"]: event.get("processing-tasks", ()) for event in lost}
+    return [(worker, list(map(str, keys))) for worker, keys in tasks_by_worker.items() if key in keys]
+
+
+def _log_texts(client: Client, last_nanny: str | None) -> list[str]:
+    """The last lines of the logs of nannies, which outlive their workers, if the nannies answer."""
+    logs: list[Any] = []
+    with contextlib.suppress(Exception):
+        logs = client.run_on_scheduler(_nanny_logs, last_nanny=last_nanny)
+    # Nannies of one process share their log.
+    texts = dict.fromkeys("\n".join(f"  {line}" for _, line in reversed(lines)) for lines in logs if lines)
+    return ["The last lines of the workers' logs:", *texts] if texts else []
+
+
+async def _nanny_logs(last_nanny: str | None, dask_scheduler: Any) -> list[Any]:
+    # Most nannies whose worker died have started another worker, which the scheduler lists.
+    nannies = {last_nanny, *(worker.nanny for worker in dask_scheduler.workers.values())} - {None}
+    return [await dask_scheduler.rpc(nanny).get_logs(n=NANNY_LOG_LINES) for nanny in sorted(nannies)]
 
 
 def _stop(client: Client, futures: list[Future], keys: frozenset[str]) -> None:
