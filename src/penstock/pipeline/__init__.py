@@ -10,10 +10,12 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from penstock.pipeline.constructors import node, pipeline
 from penstock.pipeline.namespaces import GroupedNodes
 from penstock.pipeline.node import Node
 from penstock.pipeline.pipeline import Pipeline
+
+node = Node
+pipeline = Pipeline
 
 __all__ = ["GroupedNodes", "Node", "Pipeline", "node", "pipeline"]
 

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from penstock.errors import NodeDataError, SignatureError
+from penstock.errors import NodeDataError
 from penstock.pipeline.dataset_names import (
     Names,
     check_datasets,
@@ -33,18 +33,39 @@ _LOG = logging.getLogger(__name__)
 
 
 class Node:
-    """One function with the names of its input and output datasets; `penstock.pipeline.node` makes one.
+    """One function with the names of its input and output datasets. `node` is another name of this class.
+
+    Inputs and outputs have four forms:
+
+    | written | inputs: the function is called with | outputs: the function returns |
+    | --- | --- | --- |
+    | `None` | no arguments | `None`; anything else is discarded with a warning |
+    | `"a"` | the data of `a` | the data of `a`, whatever its type |
+    | `["a", "b"]` | both by position | a list or tuple of two items |
+    | `{"x": "a", "y": "b"}` | both by keyword, as `x` and `y` | a `dict` with the keys `x` and `y` |
+
+    `params:rate` is an input that reads one parameter, `parameters` all of them. `table@csv` and `table@pandas` are one
+    dataset in two formats: writing one of them runs before reading the other.
+
+    A generator function yields its outputs in chunks, each in the form of the outputs. A runner saves each chunk as it
+    comes, so the whole never has to fit into memory.
+
+    All of this is checked when the node is made: that `func` can be called with these inputs, that each dataset is
+    written in one of the four forms and no output appears twice or is an input, and that names and tags consist of
+    letters, digits, `_`, `-` and `.`. The data is checked when the node runs.
 
     Nodes are equal, ordered and hashed by name, inputs and outputs. The function and the tags do not count.
 
     Args:
-        func: The function that the node calls.
+        func: The function that the node calls; a lambda, a partial or a class will do.
         inputs: A dataset name, a list of names, a mapping of parameter names to dataset names, or `None`.
         outputs: A dataset name, a list of names, a mapping of keys of the returned `dict` to dataset names, or `None`.
-        name: Unique in a pipeline. Without it, the name is made of the function's name and a hash of the datasets.
-        tags: One tag or several, by which nodes are selected.
+        name: Unique in a pipeline. Without it, the name is made of the function's name and a hash of the datasets,
+            the same in every process. Give one to nodes that you want to find in a dashboard or select by name.
+        tags: One tag or several, by which nodes are selected: `only_nodes_with_tags`, `filter`.
         confirms: Datasets whose `confirm` is called after the node has succeeded and its outputs are saved.
-        namespace: The namespace that the node belongs to; `a.b` is inside `a`.
+        namespace: The namespace that the node belongs to; `a.b` is inside `a`. It is put in front of the node's name
+            and leaves the datasets as they are: `pipeline(nodes, namespace=...)` renames those as well.
         preview_fn: Accepted for compatibility with Kedro, and ignored.
 
     Raises:
@@ -53,13 +74,20 @@ class Node:
 
     Example:
         >>> from penstock.pipeline import node
-        >>> double = node(lambda number: 2 * number, "number", "doubled", name="double", tags="math")
-        >>> double.run({"number": 21})
-        {'doubled': 42}
-        >>> double(number=4)
-        {'doubled': 8}
-        >>> double.name, double.inputs, double.outputs, double.tags
-        ('double', ['number'], ['doubled'], {'math'})
+        >>> def split(table, share):
+        ...     size = int(len(table) * share)
+        ...     return {"head": table[:size], "tail": table[size:]}
+        >>> outputs = {"head": "train", "tail": "test"}
+        >>> split_node = node(split, ["table", "params:share"], outputs, name="split", tags="daily")
+        >>> split_node.run({"table": [1, 2, 3, 4], "params:share": 0.75})
+        {'train': [1, 2, 3], 'test': [4]}
+
+        A generator function gives its outputs chunk by chunk:
+
+        >>> def read(path):
+        ...     yield from ("chunk 1", "chunk 2")
+        >>> list(node(read, "path", "chunks").run({"path": "table.csv"})["chunks"])
+        ['chunk 1', 'chunk 2']
     """
 
     input_bases: tuple[str, ...]
@@ -92,7 +120,8 @@ class Node:
             checked_form("outputs", outputs, self._description),
             checked_form("confirms", confirmed, self._description),
         )
-        self._order_inputs()
+        self._check_datasets()
+        self._order_inputs(self._func)
         self._tags = checked_words("tag", tags, self._description)
         checked_words("name", [self._given_name] if self._given_name else None, self._description)
 
@@ -105,14 +134,8 @@ class Node:
 
     @func.setter
     def func(self, func: Callable[..., Data]) -> None:
-        before = self._func
-        self._func = checked_function(func, self._given_name)
-        try:
-            self._order_inputs()
-        except SignatureError:
-            self._func = before
-            raise
-        self._name = None
+        self._order_inputs(checked_function(func, self._given_name))
+        self._func, self._name = func, None
 
     @property
     def name(self) -> str:
@@ -202,6 +225,7 @@ class Node:
         written = (self._inputs, self._outputs, self._confirms)
         new = [checked_form("names", mapped(names, rename), self._description) for names in written]
         Node._set_datasets(copy, *new)
+        Node._check_datasets(copy)
         copy.__dict__.update(_input_names=tuple(map(rename, self._input_names)))
         return copy
 
@@ -215,16 +239,18 @@ class Node:
         self._inputs, self._outputs, self._confirms = inputs, outputs, confirms
         self._input_names, self._output_names = flat(inputs), flat(outputs)
         self._input_set = frozenset(self._input_names)
-        check_datasets(self._input_names, self._output_names, self._description)
         self.input_bases, self.output_bases = base_names(self._input_names), base_names(self._output_names)
+
+    def _check_datasets(self) -> None:
+        check_datasets(self._input_names, self._output_names, self._description)
         warn_of_misleading_dot((*self._input_names, *self._output_names), self._namespace)
 
-    def _order_inputs(self) -> None:
+    def _order_inputs(self, func: Callable[..., Data]) -> None:
         if isinstance(self._inputs, dict):
-            order = bound_order(self._func, self._inputs)
+            order = bound_order(func, self._inputs)
             self._input_names = tuple(self._inputs[argument] for argument in order)
         else:
-            bound_order(self._func, list(self._input_names))
+            bound_order(func, list(self._input_names))
 
     # Running.
 
@@ -317,8 +343,7 @@ class Node:
         return self._text()
 
     def __repr__(self) -> str:
-        name = function_name(self._func)
-        return f"Node({name}, {self._inputs!r}, {self._outputs!r}, {self._given_name!r})"
+        return f"Node({function_name(self._func)}, {self._inputs!r}, {self._outputs!r}, {self._given_name!r})"
 
     def __eq__(self, other: object) -> bool:
         return self._key() == other._key() if isinstance(other, Node) else NotImplemented
@@ -362,28 +387,14 @@ def _packed(names: Names) -> Names | tuple[str, ...]:
     return tuple(names) if isinstance(names, list) else names
 
 
-def _unpacked(names: Names | tuple[str, ...]) -> Names:
-    return list(names) if isinstance(names, tuple) else names
-
-
-def _unpickled(  # noqa: PLR0913, PLR0917 - the parts of a node
-    func: Callable[..., Data],
-    inputs: Names | tuple[str, ...],
-    outputs: Names | tuple[str, ...],
-    given_name: str | None = None,
-    namespace: str | None = None,
-    tags: tuple[str, ...] | None = None,
-    confirms: Names = None,
-    input_names: tuple[str, ...] | None = None,
-    name: str | None = None,
-    preview_fn: Callable[..., Any] | None = None,
-) -> Node:
-    """A node from its parts, which were checked before it was pickled."""
+def _unpickled(func: Callable[..., Data], inputs: Any, outputs: Any, *rest: Any) -> Node:
+    """A node from its parts, which were checked before it was pickled; what is missing at the end of `rest` is None."""
     made = object.__new__(Node)
+    all_of_rest: list[Any] = [*rest, *[None] * (7 - len(rest))]
+    given_name, namespace, tags, confirms, ordered, name, preview_fn = all_of_rest
     made._func, made._given_name, made._namespace, made._name = func, given_name, namespace, name
     made._preview_fn, made._tags = preview_fn, frozenset(tags or ())
-    made._inputs, made._outputs, made._confirms = _unpacked(inputs), _unpacked(outputs), confirms
-    made._input_names, made._output_names = input_names or flat(made._inputs), flat(made._outputs)
-    made._input_set = frozenset(made._input_names)
-    made.input_bases, made.output_bases = base_names(flat(made._inputs)), base_names(made._output_names)
+    inputs, outputs = (list(names) if isinstance(names, tuple) else names for names in (inputs, outputs))
+    made._set_datasets(inputs, outputs, confirms)
+    made._input_names = ordered or made._input_names
     return made

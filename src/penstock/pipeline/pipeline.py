@@ -35,11 +35,23 @@ __all__ = [
 
 
 class Pipeline(Selectable):
-    """Nodes that have been checked, and put in an order in which they can run; `penstock.pipeline.pipeline` makes one.
+    """Nodes that have been checked, and put in an order in which they can run. `pipeline` is another name of this class.
 
-    A pipeline does not change any more. Its methods return new pipelines: `only_nodes`, `from_inputs`, `filter` and
-    others select nodes; `first + second` and `first | second` have the nodes of both, `first & second` the nodes that
-    are in both, and `first - second` the nodes of the first that are not in the second.
+    The order follows from the datasets: a node runs after the nodes that produce its inputs. An input that no node
+    produces is a *free input*; the catalog has to have it. The order in which `nodes` lists them does not matter.
+
+    A pipeline does not change any more, and can be passed to a runner, or to `penstock.run`. Its methods return new pipelines:
+    `only_nodes`, `from_inputs`, `filter` and others select nodes; `first + second` and `first | second` have the nodes of
+    both, `first & second` the nodes that are in both, and `first - second` the nodes of the first that are not in the second.
+
+    A pipeline can be used several times under different names. `namespace` puts a prefix in front of the names of the
+    nodes and of their datasets and parameters: `clean` becomes `north.clean`, `params:rate` becomes
+    `params:north.rate`. `inputs`, `outputs` and `parameters` list what keeps its name, or map old names to new ones. A
+    name without `@format` means all formats of the dataset. `parameters` itself is never renamed.
+
+    These are checked when the pipeline is made: node names are unique, each dataset is produced by one node and
+    confirmed by one node, no dataset is used both with a format and without one, no nodes wait for each other, and the
+    names to map exist. A warning names a namespace that other nodes interrupt: it could not run as one group.
 
     Args:
         nodes: Nodes and pipelines, or one pipeline.
@@ -58,17 +70,39 @@ class Pipeline(Selectable):
         PipelineError: A name to map is not in the pipeline, or is listed under the wrong argument.
 
     Example:
-        >>> from penstock.pipeline import Pipeline, node
-        >>> whole = Pipeline([node(str, "b", "c", name="show"), node(len, "a", "b", name="count")])
-        >>> [each.name for each in whole.nodes]
-        ['count', 'show']
-        >>> whole.inputs(), whole.outputs()
-        ({'a'}, {'c'})
-        >>> sorted(whole.all_inputs()), sorted(whole.all_outputs()), sorted(whole.datasets())
-        (['a', 'b'], ['b', 'c'], ['a', 'b', 'c'])
-        >>> whole - whole.only_nodes("count")
+        >>> from penstock.pipeline import node, pipeline
+        >>> training = pipeline(
+        ...     [
+        ...         node(lambda table, rate: (table, rate), ["clean", "params:rate"], "model", name="train"),
+        ...         node(sorted, "raw", "clean", name="clean"),
+        ...     ]
+        ... )
+        >>> [each.name for each in training.nodes]
+        ['clean', 'train']
+        >>> sorted(training.inputs()), training.outputs()
+        (['params:rate', 'raw'], {'model'})
+
+        The same pipeline for two regions, which share the parameter `rate`:
+
+        >>> regions = [
+        ...     pipeline(training, namespace=region, parameters="rate", outputs={"model": f"{region}_model"})
+        ...     for region in ("north", "south")
+        ... ]
+        >>> both = pipeline(regions)
+        >>> [each.name for each in both.nodes]
+        ['north.clean', 'south.clean', 'north.train', 'south.train']
+        >>> sorted(both.inputs())
+        ['north.raw', 'params:rate', 'south.raw']
+        >>> sorted(both.outputs())
+        ['north_model', 'south_model']
+
+        Parts of a pipeline, and all of its datasets:
+
+        >>> sorted(training.all_inputs()), sorted(training.all_outputs()), sorted(training.datasets())
+        (['clean', 'params:rate', 'raw'], ['clean', 'model'], ['clean', 'model', 'params:rate', 'raw'])
+        >>> training - training.only_nodes("train")
         Pipeline([
-        Node(str, 'b', 'c', 'show')
+        Node(sorted, 'raw', 'clean', 'clean')
         ])
     """
 
