@@ -27,7 +27,7 @@ def warned(nodes):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         pipeline(nodes)
-    assert all(warning.category is UserWarning for warning in caught)
+    assert all(warning.category is UserWarning and warning.filename == __file__ for warning in caught)
     return [str(warning.message) for warning in caught]
 
 

@@ -233,11 +233,11 @@ with warnings.catch_warnings(record=True) as caught:
     assert not caught
     node(lambda x: x, "there.a", "b", namespace="here")
     node(lambda x: x, "elsewhere.a", "b")
-print(len(caught), caught[0].category.__name__, caught[0].message)
+print(len(caught), caught[0].category.__name__, caught[0].filename, caught[0].message)
 """
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
 
-    assert done.stdout.startswith("1 UserWarning")
+    assert done.stdout.startswith("1 UserWarning <string> ")
     assert "there.a" in done.stdout
 
 

@@ -147,5 +147,5 @@ def warn_of_misleading_dot(datasets: Iterable[str], namespace: str | None) -> No
         if "." in name and not name.startswith(PARAMETER_PREFIX) and name.split(".")[0] != top:
             _warned_of.append(name)
             text = f"the dataset {name!r} has a '.', which marks a namespace, but its node is not in that namespace"
-            warnings.warn(f"{text}. Rename the dataset (this warning comes once)", UserWarning, stacklevel=5)
+            warnings.warn(f"{text}. Rename the dataset (this warning comes once)", UserWarning, stacklevel=4)
             return

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from penstock.hooks import Hooks
 from penstock.tasks.backend import Context, LocalBackend
-from penstock.tasks.node_steps import (
-    call_node,
-    check_no_generators,
-    confirm_datasets,
-    load_dataset,
-    load_in_threads,
-    save_dataset,
-    save_in_threads,
-    save_streams,
-)
+from penstock.tasks.bindings import InputBinding, OutputBinding
+from penstock.tasks.call_tasks import AsyncCall, Bindings, Call, StreamCall
+from penstock.tasks.node_steps import check_no_generators
 
 if TYPE_CHECKING:
-    from penstock._typing import CatalogLike, Data, NodeLike
+    from penstock._typing import CatalogLike, NodeLike
 
 
 @dataclass(eq=False, repr=False)
@@ -92,26 +84,23 @@ class Task:
             penstock
             'show'
         """
-        if self.is_async:
-            check_no_generators([self.node])
-        hooks = Hooks(self.hook_manager)
-        context = Context(LocalBackend(), self.run_id, self.is_async)
-        outputs = call_node(self.node, self._loaded(hooks), self.catalog, hooks, context)
-        self._save(outputs, hooks)
-        confirm_datasets(self.catalog, self.node)
+        call = self._bindings()(self.node)
+        call.catalog = call.confirms = self.catalog
+        call.do((), Hooks(self.hook_manager))
         return self.node
 
-    def _loaded(self, hooks: Hooks) -> dict[str, Data]:
-        load = partial(load_dataset, self.catalog.load, node=self.node, hooks=hooks)
+    def _bindings(self) -> Bindings:
+        """All datasets are in the catalog, none in a graph."""
+        call_type: type[Call] = Call
         if self.is_async:
-            return load_in_threads(load, self.node.inputs)
-        return {name: load(name) for name in self.node.inputs}
-
-    def _save(self, outputs: dict[str, Data], hooks: Hooks) -> None:
-        if self.is_async:
-            save_in_threads(self.catalog.save, outputs, self.node, hooks)
+            check_no_generators([self.node])
+            call_type = AsyncCall
         elif inspect.isgeneratorfunction(self.node.func):
-            save_streams(self.catalog.save, outputs, self.node, hooks)
-        else:
-            for name in self.node.outputs:
-                save_dataset(self.catalog.save, name, outputs[name], self.node, hooks)
+            call_type = StreamCall
+        names = self.node.inputs
+        inputs = [
+            InputBinding(catalog=self.catalog, times=names.count(name)) for name in dict.fromkeys(names)
+        ]
+        outputs = [OutputBinding(catalog=self.catalog) for _ in self.node.outputs]
+        context = Context(LocalBackend(), self.run_id, self.is_async)
+        return Bindings(context, call_type, tuple(inputs), tuple(outputs))

@@ -117,11 +117,9 @@ class Call(Work):
 
     def read_inputs(self, values: tuple[Data, ...], hooks: Hooks) -> dict[str, Data]:
         """The node's inputs by name."""
-        if hooks.for_datasets:
+        if hooks.for_datasets or not self.bindings.inputs_are_values:
             return {name: self._read(name, each, value, hooks) for name, each, value in self._paired(values)}
         bindings = self.bindings.inputs
-        if not self.bindings.inputs_are_values:
-            return {name: each.read(name, value) for name, each, value in self._paired(values)}
         # By index: `zip` takes half as long again, and a graph may have many thousand small nodes.
         return {
             # Numbers and texts are their own copies: no call for them.
