@@ -180,13 +180,13 @@ class _Compiler:
         """Where the node gets each of its datasets from."""
         sources = [self.made.get(name) or self._from_catalog(name, node, waits) for name in inputs]
         names = node.inputs
-        if len(sources) < len(names):
-            counts = map(names.count, inputs)
-            sources = [
-                (replace(binding, times=count), each)
-                for (binding, each), count in zip(sources, counts, strict=True)
-            ]
-        return sources
+        if len(sources) == len(names):
+            return sources
+        counts = map(names.count, inputs)
+        return [
+            (replace(binding, times=count), each)
+            for (binding, each), count in zip(sources, counts, strict=True)
+        ]
 
     def _from_catalog(self, name: str, node: NodeLike, waits: list[Reference]) -> Source:
         """Where the node gets a dataset from that no node of this run leaves in the graph."""

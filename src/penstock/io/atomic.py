@@ -49,7 +49,8 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        _keep_mode(target, temporary)
+        with contextlib.suppress(FileNotFoundError):
+            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -88,11 +89,6 @@ def _new_file(path: Path) -> IO[bytes]:
 def _hidden_name(name: str) -> str:
     # File systems allow 255 bytes for a name, and a character has up to four.
     return f".{name[:50]}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
-
-
-def _keep_mode(old: Path, new: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        new.chmod(stat.S_IMODE(old.stat().st_mode))
 
 
 def _has_own_rename(fs: Any) -> bool:

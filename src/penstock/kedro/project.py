@@ -108,13 +108,11 @@ class Project:
         is_quiet = name not in self.logging.get("loggers", {})
         logger = logging.getLogger(name)
         before = logger.level
-        if is_quiet:
-            logger.setLevel(logging.WARNING)
+        logger.setLevel(logging.WARNING if is_quiet else before)
         try:
             yield is_quiet
         finally:
-            if is_quiet:
-                logger.setLevel(before)
+            logger.setLevel(before)
 
     def make_importable(self) -> None:
         """Put the source folder first in `sys.path`, and forget modules of an older source."""

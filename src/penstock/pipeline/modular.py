@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 from penstock._similar import similar_names
@@ -35,14 +36,15 @@ class Renaming:
     parameters: NewNames = None
     namespace: str | None = None
     prefix_datasets: bool = True
-    mapping: dict[str, str] = field(init=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def mapping(self) -> dict[str, str]:
+        """The new names by the old ones."""
         named = {**_mapping(self.inputs), **_mapping(self.outputs)}
         parameters = {_parameter(old): _parameter(new) for old, new in _mapping(self.parameters).items()}
         # `parameters` stands for all parameters, in every namespace.
         parameters.pop(ALL_PARAMETERS, None)
-        object.__setattr__(self, "mapping", {**named, **parameters})
+        return {**named, **parameters}
 
     def __bool__(self) -> bool:
         given = (self.inputs, self.outputs, self.parameters)

@@ -196,9 +196,9 @@ class AbstractRunner(Openable, ABC):
             [1]
         """
         check_arguments(pipeline, catalog, hook_manager)
-        plan = self._compile(pipeline, catalog, Hooks(hook_manager), None, self.backend())
-        policies = self._policies_by_node(pipeline)
-        return with_policies(plan, policies) if policies else plan
+        hooks, backend = Hooks(hook_manager), self.backend()
+        plan = compile_pipeline(pipeline, catalog, hooks=hooks, is_async=self.is_async, backend=backend)
+        return with_policies(plan, self._policies_by_node(pipeline))
 
     @abstractmethod
     def get(self, graph: Mapping[str, Any], keys: Sequence[str]) -> Sequence[Data]:
@@ -275,9 +275,10 @@ class AbstractRunner(Openable, ABC):
         if backend.leaves_process:
             check_can_be_sent(pipeline, catalog, hooks)
             release_output_caches(pipeline, catalog)
-        plan = self._compile(pipeline, catalog, hooks, run_id, backend)
-        if policies:
-            plan = with_policies(plan, policies)
+        plan = compile_pipeline(
+            pipeline, catalog, hooks=hooks, run_id=run_id, is_async=self.is_async, backend=backend
+        )
+        plan = with_policies(plan, policies)
         self._log_start(plan)
         recorder.expect(plan)
         try:
@@ -302,8 +303,6 @@ class AbstractRunner(Openable, ABC):
         self, pipeline: PipelineLike, policies: Policies | None = None
     ) -> Mapping[str, NodePolicy]:
         """The policy of each node that has one; policies of this run come before policies of the runner."""
-        if not (self.policies or policies):
-            return {}
         return policies_by_node(pipeline.nodes, {**self.policies, **checked_policies(policies)})
 
     def _bar(self, pipeline: PipelineLike, recorder: Recorder) -> contextlib.AbstractContextManager[None]:
@@ -327,18 +326,6 @@ class AbstractRunner(Openable, ABC):
                 method: Callable[[str], DatasetLike] = getattr(self, name)
                 return method
         return None
-
-    def _compile(
-        self,
-        pipeline: PipelineLike,
-        catalog: CatalogLike,
-        hooks: Hooks,
-        run_id: str | None,
-        backend: Backend,
-    ) -> Plan:
-        return compile_pipeline(
-            pipeline, catalog, hooks=hooks, run_id=run_id, is_async=self.is_async, backend=backend
-        )
 
     def _execute(self, plan: Plan, backend: Backend) -> list[Deferred]:
         if not plan.keys:

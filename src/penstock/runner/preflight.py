@@ -85,14 +85,11 @@ def check_can_be_sent(pipeline: PipelineLike, catalog: CatalogLike, hooks: Hooks
     """
     things = {f"node {node.name!r}": node for node in pipeline.nodes}
     datasets = {name: _sent(catalog.get(name)) for name in sorted(pipeline.datasets())}
-    things |= {
-        f"dataset {name!r}": dataset for name, dataset in datasets.items() if not _is_elsewhere(dataset)
-    }
-    things |= {
-        f"hook plugin {_plugin_name(name, plugin)}": plugin for name, plugin in hooks.plugins().items()
-    }
+    things |= {f"dataset {name!r}": each for name, each in datasets.items() if not _is_elsewhere(each)}
+    things |= {f"hook plugin {_plugin_name(name, each)}": each for name, each in hooks.plugins().items()}
     # All at once is much faster, since shared objects are pickled once. Only after a failure each one is tried.
-    if why_not_sendable(list(things.values())) is None and not any(map(_is_single_process, things.values())):
+    stays = any(getattr(thing, "_SINGLE_PROCESS", False) for thing in things.values())
+    if not stays and why_not_sendable(list(things.values())) is None:
         return
     reasons = {name: why_not_sendable(thing) for name, thing in things.items()}
     raise CannotSendError({name: reason for name, reason in reasons.items() if reason is not None})
@@ -107,10 +104,6 @@ def _sent(dataset: DatasetLike | None) -> DatasetLike | None:
 def _plugin_name(name: str, plugin: object) -> str:
     """The name that the plugin was registered with, or its class: then pluggy's name for it is a number."""
     return type(plugin).__qualname__ if name == str(id(plugin)) else repr(name)
-
-
-def _is_single_process(thing: object) -> bool:
-    return bool(getattr(thing, "_SINGLE_PROCESS", False))
 
 
 def _is_elsewhere(dataset: object) -> bool:

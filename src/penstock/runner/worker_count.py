@@ -15,30 +15,27 @@ WINDOWS_MAX_WORKERS = 61
 """Windows waits for at most 63 handles at once, two of which a pool needs itself (bpo-26903)."""
 
 
-def default_workers() -> int:
-    """One worker for each processor; on Windows at most `WINDOWS_MAX_WORKERS`."""
-    count = os.cpu_count() or 1
-    return min(WINDOWS_MAX_WORKERS, count) if sys.platform == "win32" else count
-
-
-def checked_workers(max_workers: int | None) -> int:
-    """`max_workers`, or the default if it is None.
+def check_count(name: str, value: object) -> None:
+    """Refuse what is no number of workers.
 
     Raises:
         RunnerError: It is no whole number, or below 1.
     """
-    if max_workers is None:
-        return default_workers()
-    given: object = max_workers
-    if not isinstance(given, int) or isinstance(given, bool):
-        raise RunnerError(
-            f"max_workers is {max_workers!r}, not a whole number; give at least 1, or leave it out"
-        )
-    if max_workers < 1:
-        raise RunnerError(
-            f"max_workers is {max_workers}; give at least 1, or leave it out for one worker for each processor"
-        )
-    return max_workers
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise RunnerError(f"{name} is {value!r}; give a whole number from 1, or leave it out")
+
+
+def checked_workers(max_workers: int | None) -> int:
+    """`max_workers`, or one worker for each processor if it is None, on Windows at most `WINDOWS_MAX_WORKERS`.
+
+    Raises:
+        RunnerError: It is no whole number, or below 1.
+    """
+    if max_workers is not None:
+        check_count("max_workers", max_workers)
+        return max_workers
+    count = os.cpu_count() or 1
+    return min(WINDOWS_MAX_WORKERS, count) if sys.platform == "win32" else count
 
 
 def useful_workers(max_workers: int, plan: Plan) -> int:

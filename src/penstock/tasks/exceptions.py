@@ -93,7 +93,9 @@ class _ErrorWithCauses:
 
 def pack_error(error: BaseException, task: str) -> PackedError:
     """The exception to raise in a worker process in place of `error`."""
-    return PackedError(task, _pickled(error), "".join(traceback.format_exception(error)))
+    picklable = _with_causes(error)
+    payload = b"" if picklable is None else bytes(cloudpickle.dumps(picklable))
+    return PackedError(task, payload, "".join(traceback.format_exception(error)))
 
 
 def unpack_error(packed: PackedError) -> BaseException:
@@ -115,18 +117,12 @@ def add_note(error: BaseException, note: str) -> None:
         vars(error)["__notes__"] = [*vars(error).get("__notes__", []), note]
 
 
-def _pickled(error: BaseException) -> bytes:
-    """The pickled exception; empty if it does not come back with the same type and text.
+def _with_causes(error: BaseException) -> _ErrorWithCauses | None:
+    """The exception in the first form that can be pickled and comes back the same; None if there is no such form.
 
     An exception whose constructor takes other arguments than it passes to `Exception` can be pickled, and fails or has another
     text when it is unpickled. So it is unpickled here as well.
     """
-    picklable = _with_causes(error)
-    return b"" if picklable is None else bytes(cloudpickle.dumps(picklable))
-
-
-def _with_causes(error: BaseException) -> _ErrorWithCauses | None:
-    """The exception in the first form that can be pickled and comes back the same; None if there is no such form."""
     notes, causes = list(getattr(error, "__notes__", [])), _causes(error)
     for form in _forms(error):
         candidate = _ErrorWithCauses(form, notes, causes)
@@ -152,19 +148,19 @@ def _forms(error: BaseException) -> list[BaseException | _ErrorParts]:
 
 
 def _is_same(copy: BaseException | None, error: BaseException) -> bool:
-    try:
+    # Some exceptions cannot even be printed.
+    with contextlib.suppress(Exception):
         has_same_code = getattr(copy, "code", None) == getattr(error, "code", None)
         return type(copy) is type(error) and str(copy) == str(error) and bool(has_same_code)
-    except Exception:  # noqa: BLE001 - an exception that cannot even be printed
-        return False
+    return False
 
 
 def _unpickled(payload: bytes) -> BaseException | None:
-    try:
+    # The class may not exist here, or its constructor may refuse.
+    with contextlib.suppress(Exception):
         packed: _ErrorWithCauses = cloudpickle.loads(payload)
         return packed.restored()
-    except Exception:  # noqa: BLE001 - a class that does not exist here, or a constructor that refuses
-        return None
+    return None
 
 
 def _causes(error: BaseException) -> list[tuple[BaseException, bool]]:
@@ -184,11 +180,10 @@ def _cause(error: BaseException) -> BaseException | None:
 
 
 def _picklable(error: BaseException) -> BaseException:
-    try:
-        is_picklable = type(cloudpickle.loads(cloudpickle.dumps(error))) is type(error)
-    except Exception:  # noqa: BLE001 - as in _pickled
-        is_picklable = False
-    return error if is_picklable else _as_text(error)
+    with contextlib.suppress(Exception):
+        if type(cloudpickle.loads(cloudpickle.dumps(error))) is type(error):
+            return error
+    return _as_text(error)
 
 
 def _as_text(error: BaseException) -> NodeError:

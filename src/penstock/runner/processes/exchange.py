@@ -10,7 +10,7 @@ import os
 import pickle
 import secrets
 import weakref
-from collections import Counter, OrderedDict
+from collections import Counter
 from concurrent.futures import CancelledError
 from pathlib import Path
 from types import TracebackType
@@ -120,15 +120,16 @@ class WorkerExchange:
             OSError: The driver's working folder is gone.
         """
         take_events()
-        inputs = _entered(self.folder)
+        _enter(self.folder)
         task, handle_by_key = pickle.loads(dumped)
         work = work_of(task) or task
         self._work = work
         if self._logs and hasattr(work, "node") and started_node(self._logs, work.node.name).is_stopped():
             # It was waiting for a worker that another run of the same `with` block kept busy.
             raise CancelledError(str(work))
-        data = {key: _opened_for(work, handle, inputs) for key, handle in handle_by_key.items()}
-        inputs.keep(max(KEPT_INPUTS, len(data)))
+        data = {key: _opened_for(work, handle, self.folder) for key, handle in handle_by_key.items()}
+        for token in list(_inputs)[: -max(KEPT_INPUTS, len(data))]:
+            _inputs.pop(token, None)
         return task, data
 
     def dumps(self, result_and_origin: Any) -> bytes:
@@ -154,63 +155,38 @@ KEPT_INPUTS = 8
 """A worker keeps this many values of the driver open, or as many as its last task has read if that is more."""
 
 
-class OpenInputs:
-    """The values of the driver that this worker has opened for one run.
-
-    Args:
-        folder: The run's folder.
-    """
-
-    def __init__(self, folder: RunFolder) -> None:
-        self.folder = folder
-        self._value_by_token: OrderedDict[str, Data] = OrderedDict()
-
-    def open(self, handle: Handle) -> Data:
-        """The value, opened once."""
-        if handle.token in self._value_by_token:
-            self._value_by_token.move_to_end(handle.token)
-        else:
-            self._value_by_token[handle.token] = handle.open()
-        return self._value_by_token[handle.token]
-
-    def keep(self, number: int) -> None:
-        """Let go of all values but this many: of those that no task has read for longest."""
-        while len(self._value_by_token) > number:
-            self._value_by_token.popitem(last=False)
-
-
-_inputs_by_run: dict[str, OpenInputs] = {}
-"""By the names of the run folders: runs that are going on at once share the processes of an open runner."""
+_inputs: dict[str, tuple[RunFolder, Data]] = {}
+"""The driver's values that this worker keeps open, by token, each with the folder of its run; the one read last is the last."""
 
 _last_run = ""
 
 
-def _entered(folder: RunFolder) -> OpenInputs:
-    """This worker's open inputs of the run, after a change into the driver's working folder if another run was here before."""
+def _enter(folder: RunFolder) -> None:
+    """Change into the driver's working folder if another run was here before: runs at once share the processes of an open runner."""
     global _last_run  # noqa: PLW0603 - a process runs one task at a time
-    if folder.name != _last_run:
-        if folder.working_folder:
-            os.chdir(folder.working_folder)
-        _last_run = folder.name
-    inputs = _inputs_by_run.get(folder.name)
-    if inputs is None:
-        release_ended_runs()
-        inputs = _inputs_by_run[folder.name] = OpenInputs(folder)
-    return inputs
+    if folder.name == _last_run:
+        return
+    if folder.working_folder:
+        os.chdir(folder.working_folder)
+    _last_run = folder.name
+    release_ended_runs()
 
 
 def release_ended_runs() -> None:
     """Free what this worker keeps of runs that have ended: their inputs, whose memory is free only then, and their log files."""
-    for name, inputs in list(_inputs_by_run.items()):
-        if inputs.folder.is_removed():
-            _inputs_by_run.pop(name, None)
+    for token, (folder, _) in list(_inputs.items()):
+        if folder.is_removed():
+            _inputs.pop(token, None)
     close_channels_of_ended_runs()
 
 
-def _opened_for(work: Any, handle: Handle, inputs: OpenInputs) -> Data:
+def _opened_for(work: Any, handle: Handle, folder: RunFolder) -> Data:
     """A task's input: None for a task that does not use it, and the handle itself for one that only picks."""
     if handle.token:
-        return inputs.open(handle)
+        # Another thread releases the inputs of ended runs.
+        kept = _inputs.pop(handle.token, None) or (folder, handle.open())
+        _inputs[handle.token] = kept
+        return kept[1]
     if isinstance(work, Work) and not work.uses_values:
         return None
     return handle.parts if isinstance(work, PickOutput) else handle.open()

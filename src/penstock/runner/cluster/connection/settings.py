@@ -15,6 +15,7 @@ from distributed import Client
 from distributed.deploy import Cluster
 
 from penstock.errors import ClusterError, RunnerError
+from penstock.runner.worker_count import check_count
 
 _DEFAULTS: dict[str, Any]
 [_DEFAULTS] = dask.config.collect_yaml([str(Path(__file__).with_name("penstock.yaml"))])
@@ -56,9 +57,8 @@ def client_arguments(client: object, client_kwargs: Mapping[str, Any]) -> dict[s
     for name, value in {"client": client, **client_kwargs}.items():
         if name in {"client", "address", "scheduler_file"} and value == "":
             raise RunnerError(f"DaskRunner was given an empty {name}; was a variable not set?")
-    number = client_kwargs.get("n_workers")
-    if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 1):
-        raise RunnerError(f"n_workers is {number!r}; give a whole number from 1, or leave it out")
+    if client_kwargs.get("n_workers") is not None:
+        check_count("n_workers", client_kwargs["n_workers"])
     return {name: value for name, value in client_kwargs.items() if name not in SET_BY_RUNNER}
 
 
@@ -129,9 +129,7 @@ def cluster_settings() -> ClusterSettings | None:
             "penstock.cluster in Dask's configuration has both scale and adapt; a cluster has a fixed size, or it adapts"
         )
     if cls is not None and (not isinstance(cls, str) or "." not in cls):
-        raise RunnerError(
-            f"penstock.cluster.class in Dask's configuration is {cls!r}; give an import path, dask_jobqueue.SLURMCluster for instance"
-        )
+        raise _wrong("penstock.cluster.class", cls, "an import path, dask_jobqueue.SLURMCluster for instance")
     return ClusterSettings(
         cls,
         _arguments("arguments", section["arguments"] or {}),
@@ -164,9 +162,7 @@ def _section(path: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """A section of Dask's configuration over its defaults. Its keys may be written with - or _."""
     section = dask.config.get(path)
     if not isinstance(section, Mapping):
-        raise RunnerError(
-            f"{path} in Dask's configuration is {section!r}; give a mapping with {', '.join(defaults)}"
-        )
+        raise _wrong(path, section, f"a mapping with {', '.join(defaults)}")
     values = {key.replace("_", "-"): value for key, value in section.items()}
     unknown = sorted(set(values) - set(defaults))
     if unknown:
@@ -178,10 +174,12 @@ def _section(path: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
 
 def _arguments(key: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
-        raise RunnerError(
-            f"penstock.cluster.{key} in Dask's configuration is {value!r}; give arguments by name"
-        )
+        raise _wrong(f"penstock.cluster.{key}", value, "arguments by name")
     return {name.replace("-", "_"): each for name, each in value.items()}
+
+
+def _wrong(path: str, value: object, wanted: str) -> RunnerError:
+    return RunnerError(f"{path} in Dask's configuration is {value!r}; give {wanted}")
 
 
 def _is_number(value: object) -> bool:
