@@ -15,17 +15,8 @@ def description(pipeline: PipelineLike, *, names_only: bool) -> str:
     """Free inputs, nodes in the order in which they run, and outputs."""
     heading = "#### Pipeline execution order ####"
     nodes = [node.name if names_only else str(node) for node in pipeline.nodes]
-    return "\n".join(
-        [
-            heading,
-            f"Inputs: {_listed(pipeline.inputs())}",
-            "",
-            "\n".join(nodes),
-            "",
-            f"Outputs: {_listed(pipeline.outputs())}",
-            "#" * len(heading),
-        ]
-    )
+    inputs, outputs = f"Inputs: {_listed(pipeline.inputs())}", f"Outputs: {_listed(pipeline.outputs())}"
+    return "\n".join([heading, inputs, "", "\n".join(nodes), "", outputs, "#" * len(heading)])
 
 
 def as_json(pipeline: PipelineLike) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from penstock.runner.abstract import AbstractRunner
@@ -34,15 +35,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Imported on first use: `import distributed` takes longer than all other imports, and most runs need neither.
-    if name == "ParallelRunner":
-        from penstock.runner.processes import ParallelRunner  # noqa: PLC0415
-
-        return ParallelRunner
-    if name == "DaskRunner":
-        from penstock.runner.cluster import DaskRunner  # noqa: PLC0415
-
-        return DaskRunner
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    packages = {"DaskRunner": "penstock.runner.cluster", "ParallelRunner": "penstock.runner.processes"}
+    if name not in packages:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(packages[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -29,14 +29,14 @@ class Lifetime:
         self._kept: Any = None
 
     @property
-    def is_open(self) -> bool:
-        """Whether runs can use what this process keeps."""
-        return self._state == _OPEN and self._process == os.getpid()
+    def _is_inherited(self) -> bool:
+        """Whether another process has opened the runner, of which this one is a fork."""
+        return self._state == _OPEN and self._process != os.getpid()
 
     @property
     def text(self) -> str:
         """The state for the runner's `repr`; empty if the runner was never opened."""
-        if self._state == _OPEN and not self.is_open:
+        if self._is_inherited:
             return f"open in process {self._process}"
         return "" if self._state == _NEW else self._state
 
@@ -73,7 +73,7 @@ class Lifetime:
 
     def close(self) -> None:
         """End what the runner keeps. Does nothing if the runner is not open; a fork of the process ends nothing of its parent."""
-        if self._state == _OPEN and self._process != os.getpid():
+        if self._is_inherited:
             self._forget()
             self._state = _CLOSED
         with self._lock:
@@ -96,7 +96,7 @@ class Lifetime:
             raise RunnerError(
                 f"This {runner} is closed. Open it again with `with runner:` or runner.open(), or make a new one"
             )
-        if self._state == _OPEN and self._process != os.getpid():
+        if self._is_inherited:
             raise RunnerError(
                 f"This {runner} was opened in process {self._process}, and this is process {os.getpid()}, a fork of it, "
                 "which cannot use the workers of its parent. Make a runner in the fork, or open the runner after the fork"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock._threads import background_thread
 from penstock.logs.current_node import replaced
+from penstock.pipeline.topology import children
 
 if TYPE_CHECKING:
     from penstock._typing import PipelineLike
@@ -70,10 +71,7 @@ class Bar:
         self._screen = screen
         self._total = len(needed)
         self._missing = {name: len(names) for name, names in needed.items()}
-        self._next: dict[str, list[str]] = {name: [] for name in needed}
-        for name, names in needed.items():
-            for each in names:
-                self._next[each].append(name)
+        self._next = children(needed)
         self._waited_for = dict.fromkeys(name for name, count in self._missing.items() if not count)
         self._done = 0
         self._began = time.monotonic()

@@ -40,14 +40,8 @@ def with_retries(
         try:
             return attempt(number)
         except policy.errors as error:  # noqa: PERF203 - the loop is there to catch errors
-            _LOG.warning(
-                "Attempt %d of %d failed: %s: %r; the next one in %.1f s",
-                number + 1,
-                policy.retries + 1,
-                task,
-                error,
-                seconds,
-            )
+            failed = f"{number + 1} of {policy.retries + 1}"
+            _LOG.warning("Attempt %s failed: %s: %r; the next one in %.1f s", failed, task, error, seconds)
             _wait(seconds, is_stopped)
             if is_stopped():
                 raise

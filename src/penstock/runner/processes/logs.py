@@ -54,25 +54,18 @@ class FileChannel(Channel):
 
     def send(self, message: Message) -> None:
         """Write the message; it is lost if the disk is full."""
-        frame = pickle.dumps(message, protocol=5)
+        pickled = pickle.dumps(message, protocol=5)
+        frame = len(pickled).to_bytes(_LENGTH_BYTES, "big") + pickled
         with self._lock, contextlib.suppress(OSError):
             if self._file is None or self._file.tell() > MAX_FILE_BYTES:
                 self.close()
                 self._number += 1
                 # Unbuffered: a message is in the file even if this process is killed next.
                 self._file = (self.folder / f"{os.getpid()}-{self._number:06}").open("ab", buffering=0)
-            self._write(len(frame).to_bytes(_LENGTH_BYTES, "big") + frame)
+            if self._file.write(frame) < len(frame):
+                # Half a message ends the file, and the driver ignores it.
+                self.close()
             self.has_sent = True
-
-    def _write(self, data: bytes) -> None:
-        left = memoryview(data)
-        try:
-            while left:
-                left = left[self._file.write(left) :]
-        except OSError:
-            # Half a message ends the file, and the driver ignores it.
-            self.close()
-            raise
 
     def is_stopped(self) -> bool:
         """Whether the run has failed or was interrupted."""

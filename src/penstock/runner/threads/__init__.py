@@ -68,7 +68,7 @@ class ThreadRunner(AbstractRunner):
             graph: A Dask graph.
             keys: Keys of the graph.
         """
-        return self._get(graph, keys, self.max_workers)
+        return self._get(graph, keys, self.max_workers, lambda: None)
 
     def execute(self, plan: Plan, backend: Backend) -> list[Deferred]:
         """The values of the plan's keys. When this returns or raises, no task runs any more.
@@ -82,19 +82,14 @@ class ThreadRunner(AbstractRunner):
         return [Fetched(value) for value in values]
 
     def _get(
-        self,
-        graph: Mapping[str, Any],
-        keys: Sequence[str],
-        workers: int,
-        stop: Callable[[], None] | None = None,
+        self, graph: Mapping[str, Any], keys: Sequence[str], workers: int, stop: Callable[[], None]
     ) -> Sequence[Data]:
         # Dask returns at the first error while other tasks still run; closing the pool waits for them.
         with contextlib.closing(ThreadPool(workers)) as pool:
             try:
                 values: Sequence[Data] = dask.threaded.get(dict(graph), list(keys), pool=pool)
             except BaseException as error:
-                if stop is not None:
-                    stop()
+                stop()
                 if not isinstance(error, Exception):
                     self._log.warning(
                         "Interrupted: waiting for the running nodes to finish, since threads cannot be stopped"

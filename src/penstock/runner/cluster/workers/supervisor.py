@@ -93,24 +93,21 @@ class Supervisor:
         """
         # Several runs on one cluster must not replace the same worker twice.
         with self._lock:
-            return self._check()
-
-    def _check(self) -> int:
-        count = len(self._client.nthreads())
-        if self._cluster is None:
-            self._replace_lost_workers(count)
+            count = len(self._client.nthreads())
+            if self._cluster is None:
+                self._replace_lost_workers(count)
+                return count
+            if count != self._count:
+                self._note_change(count)
+            is_complete = count >= self.expected and count > 0
+            if not is_complete and time.monotonic() >= self._next_poll:
+                self._poll_seconds = min(LONGEST_QUEUE_POLL_SECONDS, 2 * self._poll_seconds)
+                self._next_poll = time.monotonic() + self._poll_seconds
+                problem = self._check_jobs(count)
+                # Raised here, where no local variable refers to a job: a cluster whose jobs are referred to does not close.
+                if problem is not None:
+                    raise NoWorkersError(problem, self._ended_texts)
             return count
-        if count != self._count:
-            self._note_change(count)
-        is_complete = count >= self.expected and count > 0
-        if not is_complete and time.monotonic() >= self._next_poll:
-            self._poll_seconds = min(LONGEST_QUEUE_POLL_SECONDS, 2 * self._poll_seconds)
-            self._next_poll = time.monotonic() + self._poll_seconds
-            problem = self._check_jobs(count)
-            # Raised here, where no local variable refers to a job: a cluster whose jobs are referred to does not close.
-            if problem is not None:
-                raise NoWorkersError(problem, self._ended_texts)
-        return count
 
     def job_texts(self, *, with_logs: bool = False) -> list[str]:
         """The state of each job, with the end of its log if it is over.

@@ -106,14 +106,8 @@ class LimitedWait:
             )
         if self._schedule.is_due(now):
             jobs = "; ".join(self._supervisor.job_texts())
-            _LOG.log(
-                self._schedule.level(now),
-                "Still waiting for %s (%.0f s so far, at most %g s)%s",
-                what,
-                now - self._began,
-                self._seconds,
-                f": {jobs}" if jobs else "",
-            )
+            text = f"{what} ({now - self._began:.0f} s so far, at most {self._seconds:g} s)"
+            _LOG.log(self._schedule.level(now), "Still waiting for %s", f"{text}: {jobs}" if jobs else text)
 
 
 @contextlib.contextmanager
