@@ -80,8 +80,8 @@ def _never_fires(manager: PluginManager, plugin: object) -> Iterator[tuple[str, 
     for caller in callers:
         if caller.has_spec():
             continue
-        if similar := similar_names([caller.name], known, 1, MISSPELT_SIMILARITY):
-            yield caller.name, f"there is no hook of that name; did you mean {similar[0]}?"
+        for similar in similar_names([caller.name], known, 1, MISSPELT_SIMILARITY):
+            yield caller.name, f"there is no hook of that name; did you mean {similar}?"
     marked = {caller.name for caller in callers}
     for name in known:
         if name not in marked and callable(getattr(type(plugin), name, None)):

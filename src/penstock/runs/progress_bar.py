@@ -43,7 +43,7 @@ def progress_bar(pipeline: PipelineLike, recorder: Recorder) -> Iterator[None]:
     if screen is None:
         yield
         return
-    try:
+    with contextlib.closing(screen):
         bar, is_over = Bar(pipeline, screen), threading.Event()
         recorder.on_finish = bar.finish
         bar.draw()
@@ -52,8 +52,6 @@ def progress_bar(pipeline: PipelineLike, recorder: Recorder) -> Iterator[None]:
                 yield
         finally:
             bar.draw()
-    finally:
-        screen.close()
 
 
 class Bar:

@@ -65,9 +65,7 @@ def save_dataset(
 
 def load_in_threads(load: Callable[[str], Data], names: list[str]) -> dict[str, Data]:
     """The data that `load` returns for each name; each load has a thread of its own."""
-    if not names:
-        return {}
-    with ContextPool(len(names)) as pool:
+    with ContextPool(len(names) or 1) as pool:
         return dict(zip(names, pool.map(load, names), strict=True))
 
 
@@ -75,9 +73,7 @@ def save_in_threads(
     save: Callable[[str, Data], Data], outputs: dict[str, Data], node: NodeLike, hooks: Hooks
 ) -> dict[str, Data]:
     """The value that `save` returns for each output; each save has a thread of its own, and hooks fire in the calling thread."""
-    if not outputs:
-        return {}
-    with ContextPool(len(outputs)) as pool:
+    with ContextPool(len(outputs) or 1) as pool:
         name_by_save: dict[Future[Data], str] = {}
         for name, data in outputs.items():
             if hooks.before_dataset_saved is not None:

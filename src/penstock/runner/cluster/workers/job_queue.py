@@ -16,6 +16,7 @@ from dask.utils import format_time, parse_timedelta
 from distributed.deploy.spec import ProcessInterface
 
 from penstock.errors import RunnerError
+from penstock.logs.current_node import replaced
 
 _LOG = logging.getLogger(__name__)
 
@@ -159,8 +160,5 @@ def keeping_signal_handlers() -> Iterator[None]:
 
     with _patch_lock:
         original = signal.signal
-        signal.signal = ignoring_importer  # type: ignore[assignment]
-        try:
+        with replaced(signal, "signal", ignoring_importer):
             yield
-        finally:
-            signal.signal = original

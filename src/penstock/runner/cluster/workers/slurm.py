@@ -65,11 +65,9 @@ def job_states(jobs: Mapping[str, Any]) -> dict[str, JobState]:
     Args:
         jobs: The jobs of one cluster, by their names there.
     """
-    known: Mapping[str, JobState] = {}
     submitted = {job.job_id for job in jobs.values() if job.job_id}
     is_slurm = any((job.submit_command or "").startswith("sbatch") for job in jobs.values())
-    if submitted and is_slurm:
-        known = _slurm_states(submitted)
+    known = _slurm_states(submitted) if submitted and is_slurm else {}
     return {name: _job_state(job, known) for name, job in jobs.items()}
 
 
