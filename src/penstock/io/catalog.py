@@ -230,7 +230,7 @@ class DataCatalog:
         Raises:
             DatasetError: The check failed; the text begins with the name.
         """
-        if name not in self:
+        if self.get(name) is None:
             return False
         with self._naming_errors(name) as dataset:
             return dataset.exists()

@@ -140,7 +140,8 @@ class Call(Work):
     def _read(self, name: str, binding: InputBinding, value: Data, hooks: Hooks) -> Data:
         if binding.has_load_task:
             return binding.read(name, value)
-        for _ in range(binding.times):
+        # A stored dataset is loaded once for each time that the node names it, as in Kedro; data in memory is copied once.
+        for _ in range(binding.times if hooks.for_datasets or binding.catalog is not None else 1):
             data = load_dataset(lambda name: binding.read(name, value), name, self.node, hooks)
         return data
 
