@@ -278,7 +278,8 @@ class AbstractRunner(Openable, ABC):
         plan = compile_pipeline(
             pipeline, catalog, hooks=hooks, run_id=run_id, is_async=self.is_async, backend=backend
         )
-        plan = with_policies(plan, policies)
+        if policies:
+            plan = with_policies(plan, policies)
         self._log_start(plan)
         recorder.expect(plan)
         try:
@@ -303,6 +304,8 @@ class AbstractRunner(Openable, ABC):
         self, pipeline: PipelineLike, policies: Policies | None = None
     ) -> Mapping[str, NodePolicy]:
         """The policy of each node that has one; policies of this run come before policies of the runner."""
+        if not (self.policies or policies):
+            return {}
         return policies_by_node(pipeline.nodes, {**self.policies, **checked_policies(policies)})
 
     def _bar(self, pipeline: PipelineLike, recorder: Recorder) -> contextlib.AbstractContextManager[None]:
