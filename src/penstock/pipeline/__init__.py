@@ -15,10 +15,10 @@ from penstock.pipeline.node import Node
 from penstock.pipeline.pipeline import Pipeline
 
 node = Node
-"""Another name of `Node`, for the line that makes one."""
+"""Another name of `Node`: `node(...)` makes one."""
 
 pipeline = Pipeline
-"""Another name of `Pipeline`, for the line that makes one."""
+"""Another name of `Pipeline`: `pipeline(...)` makes one."""
 
 __all__ = ["GroupedNodes", "Node", "Pipeline", "node", "pipeline"]
 
