@@ -29,7 +29,7 @@ OPTIONS = [
     "--remote-debugging-port=0",
 ]
 
-SECONDS = 30
+SECONDS = 120
 """How long Chromium may take to start, and to answer."""
 
 MOST_BYTES = 50_000_000
@@ -58,7 +58,7 @@ def browser(folder):
         yield int(file.read_text().split("\n")[0])
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(SECONDS)
 
 
 class Page:
@@ -105,7 +105,7 @@ class Page:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def until(self, script, seconds=20):
+    def until(self, script, seconds=SECONDS):
         """The value of an expression, as soon as it is true."""
         end = time.monotonic() + seconds
         while not (value := self.run(script)):
