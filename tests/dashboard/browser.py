@@ -30,7 +30,7 @@ OPTIONS = [
 ]
 
 SECONDS = 120
-"""How long Chromium may take to start, and to answer."""
+"""How long Chromium may take to start, to answer, to show what is waited for, and to end."""
 
 MOST_BYTES = 50_000_000
 """Of one answer: a screenshot has some hundred thousand."""

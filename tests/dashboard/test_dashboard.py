@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import threading
-import time
 from urllib.parse import unquote
 
 import pytest
@@ -13,6 +13,7 @@ from dask.utils import key_split
 pytest.importorskip("bokeh", reason='the dashboard needs bokeh: pip install "penstock[dashboard]"')
 
 from distributed import Client, LocalCluster
+from distributed.dashboard.components.scheduler import TaskStream
 
 from penstock import DaskRunner, DataCatalog, TextDataset
 from penstock.pipeline import node, pipeline
@@ -20,66 +21,32 @@ from penstock.pipeline import node, pipeline
 # The first one may have to install the browser.
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
-TEXT = "document.body.innerText"
-
-# Bokeh draws on a canvas: what stands there is in its models. Dask clears a figure when nothing ended for some seconds (five on
-# Status, sixty on Tasks, none on Graph), so what it held before is noted.
-RECORD = """
-    (sources => {
-        window.seen = new Map()
-        for (const source of sources) {
-            const note = () => {
-                const {name, color = [], key = []} = source.data
-                Array.from(name).forEach((each, index) => {
-                    const task = [each, color[index], key[index]]
-                    seen.set(task.join(), task)
-                })
-            }
-            note()
-            source.streaming.connect(note)
-            source.properties.data.change.connect(note)
-        }
-        return sources.length
-    })((window.Bokeh ? Bokeh.documents : []).flatMap(document => document.roots())
+# Bokeh draws on a canvas: what stands there is in its models.
+COLUMN = """
+    (window.Bokeh ? Bokeh.documents : []).flatMap(document => document.roots())
         .flatMap(root => [...root.references()])
-        .filter(model => model.data && model.data.name))
+        .flatMap(model => model.data && model.data.%s ? Array.from(model.data.%s) : [])
 """
 
+TEXT = "document.body.innerText"
 
-class Figures:
-    """A page of the dashboard, and the names, colours and keys of tasks that its figures have held since it was opened."""
 
-    def __init__(self, page):
-        self.page = page
-        page.until(RECORD)
+def shown(page, column):
+    """What a column of the page's figures holds."""
+    return page.run(COLUMN.replace("%s", column))
 
-    def await_all(self, names):
-        """Wait until each name has been on the page."""
-        self._await(lambda: names <= self._names(), names)
 
-    def await_any(self, names):
-        """Wait until one of the names has been on the page."""
-        self._await(lambda: names & self._names(), names)
+def await_names(page, names):
+    """Wait until the names are on the page."""
+    column = COLUMN.replace("%s", "name")
+    page.until(
+        f"(shown => {json.dumps(sorted(names))}.every(name => shown.has(name)))(new Set({column}))", 300
+    )
 
-    def colours(self, names):
-        """The pairs of a name and its colour."""
-        return {(name, colour) for name, colour, _ in self._seen() if name in names}
 
-    def key(self, name):
-        """The key of the task of that name, as the page writes it into links."""
-        return next(key for _, _, key in self._seen() if key and key_split(unquote(key)) == name)
-
-    def _await(self, condition, names):
-        end = time.monotonic() + 300
-        while not condition():
-            assert time.monotonic() < end, f"never on the page: {sorted(names - self._names())}"
-            time.sleep(0.1)
-
-    def _names(self):
-        return {name for name, _, _ in self._seen()}
-
-    def _seen(self):
-        return self.page.run("[...seen.values()]")
+def key_shown(page, name):
+    """The key of the task of that name, as the page writes it into links."""
+    return next(key for key in shown(page, "key") if key_split(unquote(key)) == name)
 
 
 def local_first(name):
@@ -98,8 +65,16 @@ def visited():
 
 
 @pytest.fixture
-def dashboard(visited, visit):
-    """Opens a page of the dashboard by its name."""
+def dashboard(visited, visit, monkeypatch):
+    """Opens a page of the dashboard by its name. Its figures keep all tasks."""
+    make = TaskStream.__init__
+
+    def keep(stream, *args, **kwargs):
+        # Else Dask empties a figure when no task ended for some seconds, which a busy machine decides, and drops the tasks that had
+        # begun before.
+        make(stream, *args, **{**kwargs, "clear_interval": "1h"})
+
+    monkeypatch.setattr(TaskStream, "__init__", keep)
     link = visited.dashboard_link.rpartition("/")[0]
     return lambda name: visit(f"{link}/{name}")
 
@@ -117,29 +92,26 @@ def test_the_dashboard_shows_the_nodes_of_the_flights(visited, dashboard, pictur
     tasks = runner.plan(flights, catalog).tasks
     names = {local_first(node.name) for node in flights.nodes}
     names |= {f"{task.kind}:{task.dataset}" for task in tasks.values() if task.kind in {"load", "save"}}
-    pages = [dashboard(page) for page in ("status", "tasks", "graph")]
-    status, stream, graph = map(Figures, pages)
+    status, stream, graph = (dashboard(page) for page in ("status", "tasks", "graph"))
     run = threading.Thread(target=lambda: results.append(runner.run(flights, catalog)))
 
     run.start()
-    graph.await_all(names)
-    task = dashboard(f"info/task/{graph.key('clean_flights')}.html")
-    # When Dask clears this page, it drops the tasks that had begun before.
-    status.await_any(names)
+    await_names(graph, names)
+    task = dashboard(f"info/task/{key_shown(graph, 'clean_flights')}.html")
+    await_names(status, {"join_flights", "split_months@AA"})
     run.join()
-    stream.await_all(names)
-    # A page whose picture is taken is painted from then on, which costs as much as the run.
-    for name, page in {
-        "status": status.page,
-        "tasks": stream.page,
-        "graph": graph.page,
-        "task": task,
-    }.items():
-        picture_of(name, page)
+    await_names(status, names)
+    await_names(stream, names)
+    # Chromium paints a page whose picture was taken from then on, which on a busy machine takes longer than the run.
+    picture_of("graph", graph)
+    picture_of("status", status)
+    picture_of("tasks", stream)
+    picture_of("task", task)
 
+    colours = dict.fromkeys(zip(shown(stream, "name"), shown(stream, "color"), strict=True))
     assert "Task: (clean_flights-" in task.run(TEXT)
-    assert len(stream.colours(names)) == len(names)
-    assert not [error for page in (*pages, task) for error in page.errors]
+    assert len([name for name, _ in colours if name in names]) == len(names)
+    assert not [*status.errors, *stream.errors, *graph.errors, *task.errors]
 
 
 def test_namespaces_odd_characters_and_long_names_are_shown_and_linked(visited, dashboard):
@@ -153,19 +125,18 @@ def test_namespaces_odd_characters_and_long_names_are_shown_and_linked(visited, 
     ]
     shown_names = {"split@north.sea", "train_v2", "größe", "a" * 60, "last"}
     catalog = DataCatalog({"x": 1, "north.sea.x": 1, "data/raw (new)@pandas": TextDataset(__file__)})
-    pages = [dashboard(page) for page in ("graph", "tasks")]
-    graph, stream = map(Figures, pages)
+    graph, stream = dashboard("graph"), dashboard("tasks")
 
     # Outputs that are kept in memory keep their tasks on the scheduler.
     result = DaskRunner(visited).run(pipeline(nodes), catalog)
 
-    stream.await_all({*shown_names, "load:data_raw__new__pandas"})
-    graph.await_all(shown_names)
+    await_names(stream, {*shown_names, "load:data_raw__new__pandas"})
+    await_names(graph, shown_names)
     for name in sorted(shown_names):
-        task = dashboard(f"info/task/{graph.key(name)}.html")
+        task = dashboard(f"info/task/{key_shown(graph, name)}.html")
         assert f"Task: ({name}-" in task.run(TEXT)
         assert not task.errors
-    assert not [error for page in pages for error in page.errors]
+    assert not [*graph.errors, *stream.errors]
     del result
 
 
