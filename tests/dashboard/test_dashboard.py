@@ -12,7 +12,7 @@ from dask.utils import key_split
 
 pytest.importorskip("bokeh", reason='the dashboard needs bokeh: pip install "penstock[dashboard]"')
 
-from distributed import Client, LocalCluster
+from distributed import Client, Event, LocalCluster
 from distributed.dashboard.components.scheduler import TaskStream
 
 from penstock import DaskRunner, DataCatalog, TextDataset
@@ -86,27 +86,32 @@ def test_the_dashboard_shows_the_nodes_of_the_flights(visited, dashboard, pictur
     from examples.flights.flight_delays.catalog import create_catalog  # noqa: PLC0415
     from examples.flights.flight_delays.pipeline import create_pipeline  # noqa: PLC0415
 
-    # An output that stays in memory keeps the tasks that lead to it on the scheduler, where their pages are.
-    flights = create_pipeline() + pipeline([node(len, "predictions", "count", name="count_predictions")])
-    catalog, runner, results = create_catalog(tmp_path), DaskRunner(visited), []
+    flights, catalog, runner = create_pipeline(), create_catalog(tmp_path), DaskRunner(visited)
     tasks = runner.plan(flights, catalog).tasks
     names = {local_first(node.name) for node in flights.nodes}
     names |= {f"{task.kind}:{task.dataset}" for task in tasks.values() if task.kind in {"load", "save"}}
     status, stream, graph = (dashboard(page) for page in ("status", "tasks", "graph"))
-    run = threading.Thread(target=lambda: results.append(runner.run(flights, catalog)))
+    run = threading.Thread(target=runner.run, args=[flights, catalog])
+    # The scheduler forgets tasks that no other task waits for, and with them their places in the graph and their pages.
+    pages_are_open = Event("pages are open", client=visited)
+    waiting = [
+        visited.submit(pages_are_open.wait, workers=each, pure=False)
+        for each in visited.scheduler_info()["workers"]
+    ]
 
     run.start()
     await_names(graph, names)
+    picture_of("graph", graph)
     task = dashboard(f"info/task/{key_shown(graph, 'clean_flights')}.html")
+    pages_are_open.set()
     await_names(status, {"join_flights", "split_months@AA"})
+    picture_of("status", status)
     run.join()
     await_names(status, names)
     await_names(stream, names)
-    # Chromium paints a page whose picture was taken from then on, which on a busy machine takes longer than the run.
-    picture_of("graph", graph)
-    picture_of("status", status)
     picture_of("tasks", stream)
     picture_of("task", task)
+    visited.gather(waiting)
 
     colours = dict.fromkeys(zip(shown(stream, "name"), shown(stream, "color"), strict=True))
     assert "Task: (clean_flights-" in task.run(TEXT)
