@@ -257,13 +257,12 @@ def test_hooks_that_travel_once_are_not_asked_for(stored, tmp_path):
 
 def test_dask_alone_runs_the_graph(stored):
     """The graph is a plain dict: any scheduler of Dask takes it, now and later."""
-    catalog = stored("b", a=1, list=ListDataset())
     nodes = chain("abcd") + pipeline([node(add_one, "c", "list", name="to_list")])
-    plan = compile_pipeline(nodes, catalog)
+    plan = compile_pipeline(nodes, stored("b", a=1, list=ListDataset()))
 
     values = dict(zip(plan.outputs, dask.get(plan.graph, plan.keys), strict=False))
 
-    result = SequentialRunner().run(nodes, catalog)
+    result = SequentialRunner().run(nodes, stored("b", a=1, list=ListDataset()))
     assert values["d"] == result["d"].load() == 4
     assert values["list"].dataset.load() == result["list"].load() == [4]
     assert isinstance(plan.graph, dict)

@@ -46,7 +46,7 @@ def test_a_catalog_is_taken_as_it_is():
 
     result = penstock.run(ADD, catalog, ThreadRunner(max_workers=1))
 
-    assert result["b"] is catalog["b"]
+    assert result["b"].load() == catalog["b"].load() == 2
 
 
 def test_a_text_is_refused_as_a_runner():
@@ -104,5 +104,5 @@ def test_only_missing_outputs_is_passed_on(tmp_path):
 
     result = penstock.run(ADD, {"a": 1, "b": stored}, only_missing_outputs=True)
 
-    assert result == {}
+    assert (result, result.records) == ({"b": stored}, [])
     assert stored.load() == 7

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
@@ -208,9 +207,6 @@ class ValidatedMemory:
     def inner(self) -> DatasetLike:
         """The memory dataset."""
         return self.catalog[self.name]
-
-    def __copy__(self) -> ValidatedMemory:
-        return ValidatedMemory(self.name, subcatalog(self.catalog, {self.name: copy.copy(self.inner)}))
 
     def load(self) -> Data:
         """The data, validated."""

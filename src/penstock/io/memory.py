@@ -120,10 +120,16 @@ def _type_name(data: Data) -> str:
 
 @runtime_checkable
 class Deferred(Protocol):
-    """A value that is still in another place, for instance on a cluster."""
+    """A value that is still in another place, for instance on a cluster. A method `describe()` may say where, for a `repr`."""
 
     def fetch(self) -> Data:
         """Bring the value here. The dataset that holds it calls this once, and again only after an error."""
+
+
+def describe_deferred(deferred: Deferred) -> str:
+    """Where a deferred value is, in words."""
+    describe = getattr(deferred, "describe", None)
+    return "not loaded yet" if describe is None else str(describe())
 
 
 class MemoryDataset(AbstractDataset):
@@ -168,7 +174,7 @@ class MemoryDataset(AbstractDataset):
 
     @property
     def deferred(self) -> Deferred | None:
-        """The handle of a value that is still in another place; None after it was fetched, or if it was always here."""
+        """The handle of a value that this dataset has not fetched; None if there is none."""
         return self._deferred
 
     @property
@@ -242,7 +248,7 @@ class MemoryDataset(AbstractDataset):
 
     def _data_text(self) -> str | None:
         if self._deferred is not None:
-            return "<not loaded yet>"
+            return f"<{describe_deferred(self._deferred)}>"
         return None if self._data is _EMPTY else f"<{type(self._data).__name__}>"
 
     def __getstate__(self) -> dict[str, Any]:

@@ -111,7 +111,7 @@ class AbstractRunner(Openable, ABC):
             policies: Policies for this run; they replace the runner's policies with the same key.
 
         Returns:
-            The dataset of each output of the pipeline, by name.
+            The dataset of each output of the pipeline, by name. One that was not made again is there if it exists.
 
         Raises:
             RunnerError: An argument is not of its type, a policy makes no sense, or policies disagree; or the runner is closed. Nothing
@@ -131,9 +131,10 @@ class AbstractRunner(Openable, ABC):
         """
         check_arguments(pipeline, catalog, hook_manager)
         by_node = self._policies_by_node(pipeline, policies)
+        asked = pipeline.outputs()
         if checked_flag("only_missing_outputs", only_missing_outputs):
             pipeline = only_missing(pipeline, catalog, self._log)
-        return self._run(pipeline, catalog, hook_manager, run_id, by_node)
+        return self._run(pipeline, asked, catalog, hook_manager, run_id, by_node)
 
     def run_only_missing(
         self,
@@ -153,7 +154,7 @@ class AbstractRunner(Openable, ABC):
             run_id: As for `run`.
 
         Returns:
-            The dataset of each output that was made, by name.
+            As for `run`.
 
         Example:
             >>> from penstock import DataCatalog, SequentialRunner
@@ -165,7 +166,8 @@ class AbstractRunner(Openable, ABC):
         """
         check_arguments(pipeline, catalog, hook_manager)
         by_node = self._policies_by_node(pipeline)
-        return self._run(missing_outputs(pipeline, catalog), catalog, hook_manager, run_id, by_node)
+        needed = missing_outputs(pipeline, catalog)
+        return self._run(needed, pipeline.outputs(), catalog, hook_manager, run_id, by_node)
 
     def plan(self, pipeline: PipelineLike, catalog: CatalogLike, hook_manager: Any = None) -> Plan:
         """The plan of a run: the Dask graph, and what each node loads and saves. Nothing is run, loaded or registered.
@@ -260,6 +262,7 @@ class AbstractRunner(Openable, ABC):
     def _run(
         self,
         pipeline: PipelineLike,
+        asked: set[str],
         catalog: CatalogLike,
         hook_manager: Any,
         run_id: str | None,
@@ -285,7 +288,7 @@ class AbstractRunner(Openable, ABC):
         try:
             with current_node_restored(), naming_nodes(), self._bar(pipeline, recorder):
                 values = self._execute(plan, backend)
-            put_outputs(plan, values, catalog)
+            outputs = put_outputs(asked, plan, values, catalog)
             recorder.check()
         except BaseException:
             self._log_resume(pipeline, catalog, recorder.finished)
@@ -293,7 +296,7 @@ class AbstractRunner(Openable, ABC):
         seconds = time.perf_counter() - started
         self._log.info("Pipeline finished: %d nodes in %.1f s", len(pipeline.nodes), seconds)
         return RunResult(
-            {name: catalog[name] for name in sorted(pipeline.outputs())},
+            outputs,
             producers={name: node.name for node in pipeline.nodes for name in node.outputs},
             records=recorder.records,
             run_id=run_id,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from penstock.io.kedro_objects import is_plain_memory, is_shared_memory
-from penstock.io.memory import Deferred, MemoryDataset
+from penstock.io.kedro_objects import data_in_memory, is_plain_memory, is_shared_memory
+from penstock.io.memory import Deferred, MemoryDataset, describe_deferred
 from penstock.tasks.values import DatasetValue, unwrap_value
 
 if TYPE_CHECKING:
-    from penstock._typing import CatalogLike, Data
+    from penstock._typing import CatalogLike, Data, DatasetLike
     from penstock.graph.plan import Plan
 
 
@@ -46,6 +48,9 @@ class NodeRecord(NamedTuple):
 class RunResult(dict[str, Any]):
     """The datasets of the pipeline's outputs, by name. `result["model"].load()` gives the data.
 
+    What is in memory stays as this run made it, whatever later runs put into the catalog; a stored dataset is the catalog's own, and
+    loads what the store holds then.
+
     Attributes:
         producers: The name of the node that made each dataset, by the dataset's name.
         records: One `NodeRecord` a node, in the order in which they finished.
@@ -60,7 +65,7 @@ class RunResult(dict[str, Any]):
         seconds: See the attribute.
 
     Raises:
-        KeyError: A name that is no output; the message says which node made it, if one did.
+        KeyError: A name that is no output, or was not made; the message says which node made it, if one did.
 
     Example:
         >>> import penstock
@@ -90,9 +95,9 @@ class RunResult(dict[str, Any]):
         reason = (
             f"node {producer!r} made it for other nodes; the catalog has it if it is stored"
             if producer
-            else "no node made it"
+            else "no node of this run made it"
         )
-        raise KeyError(f"{name} is no output of the pipeline: {reason}. Outputs: {', '.join(self) or 'none'}")
+        raise KeyError(f"{name} is not in the result: {reason}. Outputs: {', '.join(self) or 'none'}")
 
     def timetable(self) -> str:
         """Where the time went, as text to print: a line for each node in the order of their starts, and the total.
@@ -124,42 +129,85 @@ class Fetched:
 
     value: Data
 
+    def describe(self) -> str:
+        """The type of the value."""
+        value = self.value
+        return type(data_in_memory(value.dataset) if isinstance(value, DatasetValue) else value).__name__
+
     def fetch(self) -> Data:
         """The value."""
         return self.value
 
 
-@dataclass(frozen=True)
-class _Unwrapped:
-    """An output, without the dataset around it if it has one."""
+class RunValue:
+    """An output in memory, fetched once for two datasets: the one of the result and the one of the catalog.
 
-    value: Deferred
+    Args:
+        source: Where it is.
+    """
+
+    def __init__(self, source: Deferred) -> None:
+        self.source: Deferred | None = source
+        """None once it is fetched."""
+        self._lock = threading.Lock()
+        self._data: Data = None
+
+    def describe(self) -> str:
+        """Where the value is, for the `repr` of a dataset."""
+        source = self.source
+        return describe_deferred(Fetched(self._data) if source is None else source)
 
     def fetch(self) -> Data:
-        """The value."""
-        return unwrap_value(self.value.fetch())
+        """The value, without the dataset around it if it has one."""
+        with self._lock:
+            if self.source is not None:
+                self._data, self.source = unwrap_value(self.source.fetch()), None
+            return self._data
 
 
-def put_outputs(plan: Plan, values: list[Deferred], catalog: CatalogLike) -> None:
+def put_outputs(
+    asked: Iterable[str], plan: Plan, values: list[Deferred], catalog: CatalogLike
+) -> dict[str, DatasetLike]:
     """Put the outputs in memory into the datasets of the catalog.
 
     Args:
+        asked: The outputs of the pipeline, those included of nodes that were skipped.
         plan: What has run.
         values: The values of `plan.outputs`, in their order; more may follow.
         catalog: Has a dataset for each output.
+
+    Returns:
+        The datasets of the result, by name. In memory it is a dataset that keeps this value, whatever later runs put into the
+        catalog. An output of a skipped node is there if it exists.
     """
-    for name, value in zip(plan.outputs, values, strict=False):
-        dataset = catalog[name]
-        if is_shared_memory(dataset):
-            # Kedro's catalog wraps data in a dataset of its own kind.
-            catalog[name] = unwrap_value(value.fetch())
-            continue
-        if isinstance(dataset, MemoryDataset) and is_plain_memory(dataset):
-            dataset.defer(_Unwrapped(value))
-            continue
-        data = value.fetch()
-        if isinstance(data, DatasetValue) and hasattr(dataset, "__dict__"):
-            # The node has saved it to a copy of this dataset; a second save could fire the dataset's side effects again.
-            vars(dataset).update(vars(getattr(data.dataset, "inner", data.dataset)))
-        else:
-            dataset.save(unwrap_value(data))
+    made = {name: _put(name, value, catalog) for name, value in zip(plan.outputs, values, strict=False)}
+    ran = plan.pipeline.outputs()
+    there = (name for name in sorted(asked) if name in ran or catalog.exists(name))
+    return {name: made[name] if name in made else catalog[name] for name in there}
+
+
+def _put(name: str, value: Deferred, catalog: CatalogLike) -> DatasetLike:
+    dataset = catalog[name]
+    if isinstance(dataset, MemoryDataset) and is_plain_memory(dataset):
+        return _deferred_in_both(dataset, RunValue(value))
+    data = value.fetch()
+    if is_shared_memory(dataset):
+        # Kedro's catalog wraps data in a dataset of its own kind.
+        catalog[name] = unwrap_value(data)
+        return copy.copy(catalog[name])
+    if isinstance(data, DatasetValue):
+        # The node has saved it to this dataset, or to a copy in another process; a second save could fire side effects again.
+        own = copy.copy(getattr(data.dataset, "inner", data.dataset))
+    else:
+        own = copy.copy(dataset)
+        own.save(data)
+    vars(dataset).update(vars(own))
+    return own
+
+
+def _deferred_in_both(dataset: MemoryDataset, value: RunValue) -> MemoryDataset:
+    """Put the value into the dataset, and into a new one like it."""
+    own = MemoryDataset(copy_mode=dataset.copy_mode, metadata=dataset.metadata)
+    own.defer(value)
+    dataset.defer(value)
+    return own

@@ -14,7 +14,7 @@ from penstock._pickling import reduce_dataclass
 from penstock.errors import DatasetError
 from penstock.io.kedro_objects import raise_with_dataset_name
 from penstock.io.memory import MemoryDataset, copied
-from penstock.tasks.values import DatasetValue, save_to_copy
+from penstock.tasks.values import DatasetValue
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data, DatasetLike
@@ -72,17 +72,16 @@ class OutputBinding:
     has_save_task: bool = False
     """A `Save` task after this one saves it and fires the hooks."""
     dataset: DatasetLike | None = None
-    """A memory dataset of the user's own class: the value stays in the graph inside a copy of it."""
+    """A memory dataset of the user's own class: it saves the value, and stays in the graph with it."""
     catalog: CatalogLike | None = None
     """A catalog, to which the task saves the dataset by name."""
 
-    def write(self, name: str, data: Data, previous: DatasetValue | None = None) -> Data:
+    def write(self, name: str, data: Data) -> Data:
         """The value for the graph, after the data is saved if this task saves it.
 
         Args:
             name: The dataset.
             data: An output of the node, or one chunk of it.
-            previous: What this returned for the chunk before.
         """
         try:
             if self.has_save_task:
@@ -96,7 +95,8 @@ class OutputBinding:
                     "the node returned None, which cannot be saved; return data, or declare no output"
                 )
             if self.dataset is not None:
-                return save_to_copy(self.dataset if previous is None else previous.dataset, data)
+                self.dataset.save(data)
+                return DatasetValue(self.dataset)
             return copied(data, self.copy_mode) if self.is_copied else data
         except Exception as error:  # noqa: BLE001 - raised again
             raise_with_dataset_name(error, name)

@@ -168,7 +168,7 @@ class StreamCall(Call):
         binding_by_name = dict(self.named_outputs())
 
         def save(name: str, chunk: Data) -> None:
-            last[name] = binding_by_name[name].write(name, chunk, last.get(name))
+            last[name] = binding_by_name[name].write(name, chunk)
 
         save_streams(save, outputs, self.node, hooks)
         return [last[name] if name in last else each.unchanged(name) for name, each in self.named_outputs()]

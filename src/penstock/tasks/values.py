@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,13 +31,6 @@ class DatasetValue:
 def unwrap_value(value: Data) -> Data:
     """The data of a `DatasetValue`; any other value as it is."""
     return value.dataset.load() if isinstance(value, DatasetValue) else value
-
-
-def save_to_copy(dataset: DatasetLike, data: Data) -> DatasetValue:
-    """Save the data to a copy of the dataset, and leave the dataset as it is."""
-    holder = copy.copy(dataset)
-    holder.save(data)
-    return DatasetValue(holder)
 
 
 class MultipleOutputs(tuple[Any, ...]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import uuid
 from typing import Any
 
 import pytest
@@ -13,6 +14,33 @@ from penstock.io import DataCatalog, MemoryDataset
 from penstock.pipeline import node, pipeline
 from penstock.testing.base import RunnerPromises
 from penstock.testing.diary import Diary, DiaryDataset, add_one, fail
+
+
+class Boxed:
+    """A memory dataset that is no `MemoryDataset`; it counts its saves."""
+
+    _EPHEMERAL = True
+
+    def __init__(self) -> None:
+        self.saves = 0
+        self.data: Any = None
+
+    def load(self) -> Any:
+        """The data."""
+        return self.data
+
+    def save(self, data: Any) -> None:
+        """Keep the data."""
+        self.saves += 1
+        self.data = data
+
+    def exists(self) -> bool:
+        """Whether there is data."""
+        return self.data is not None
+
+    def release(self) -> None:
+        """Forget the data."""
+        self.data = None
 
 
 class ResultPromises(RunnerPromises):
@@ -169,6 +197,68 @@ class ResultPromises(RunnerPromises):
         with pytest.raises(Exception, match="stuck"):
             runner.run(nodes, DataCatalog({"a": 1, "b": Stuck("b", diary)}))
 
+    # Results of several runs
+
+    def test_the_result_of_a_run_stays_when_the_next_run_has_another(self, runner: Any) -> None:
+        """A sweep over one catalog keeps its results in a list."""
+        catalog, results = DataCatalog({"params:a": 0}), []
+        nodes = pipeline(
+            [node(lambda a: [10 * a], "params:a", "b", name="x"), node(lambda b: (b, b), "b", ["c", "d"])]
+        )
+        for a in (1, 2, 3):
+            catalog["params:a"] = a
+            results.append(runner.run(nodes, catalog))
+
+        assert [result["c"].load() for result in results] == [[10], [20], [30]]
+        assert catalog["c"].load() == [30]
+
+    def test_the_dataset_of_the_catalog_is_the_same_object_after_each_run(self, runner: Any) -> None:
+        catalog = DataCatalog({"a": 1, "b": MemoryDataset(metadata={"unit": "m"})})
+        nodes = pipeline([node(add_one, "a", "b"), node(add_one, "a", "c", name="other")])
+        given = catalog["b"]
+
+        result = runner.run(nodes, catalog)
+        made = catalog["c"]
+        again = runner.run(nodes, catalog)
+        again["b"].save(7)
+
+        assert (catalog["b"] is given, catalog["c"] is made) == (True, True)
+        assert [each["b"].load() for each in (result, again, catalog)] == [2, 7, 2]
+        assert result["b"].metadata == {"unit": "m"}
+
+    def test_each_of_several_runs_at_once_on_one_catalog_has_its_own_result(self, runner: Any) -> None:
+        catalog, results = DataCatalog(), []
+        nodes = pipeline([node(lambda: uuid.uuid4().hex, None, "b", name="x"), node(str.upper, "b", "c")])
+        threads = [
+            threading.Thread(target=lambda: results.append(runner.run(nodes, catalog))) for _ in range(3)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert len({result["c"].load() for result in results}) == 3
+
+    def test_a_memory_dataset_of_ones_own_keeps_the_data_of_its_run(self, runner: Any) -> None:
+        catalog, results = DataCatalog({"a": 0, "b": Boxed()}), []
+        nodes = pipeline([node(add_one, "a", "b")])
+        for a in (1, 2):
+            catalog["a"] = a
+            results.append(runner.run(nodes, catalog))
+
+        assert [result["b"].load() for result in results] == [2, 3]
+        assert catalog["b"].load() == 3
+
+    def test_a_memory_dataset_of_ones_own_sees_its_saves(self, runner: Any) -> None:
+        if self.leaves_process:
+            pytest.skip("nodes save to a copy of it in their own process")
+        boxed = Boxed()
+        nodes = pipeline([node(add_one, "a", "b"), node(add_one, "b", "c")])
+
+        result = runner.run(nodes, DataCatalog({"a": 1, "b": boxed}))
+
+        assert (boxed.saves, result["c"].load()) == (1, 3)
+
     # Nodes that do not have to run
 
     def test_only_missing_outputs_skips_nodes_whose_outputs_are_stored(
@@ -188,7 +278,24 @@ class ResultPromises(RunnerPromises):
 
         assert [kind for kind in diary.kinds() if kind.startswith("n")] == ["n2", "n3"]
         assert result["d"].load() == 10
-        assert runner.run(nodes, catalog, only_missing_outputs=True) == {}
+
+        again = runner.run(nodes, catalog, only_missing_outputs=True)
+
+        assert [kind for kind in diary.kinds() if kind.startswith("n")] == ["n2", "n3"]
+        assert (again["d"].load(), again.records) == (10, [])
+
+    def test_a_result_has_all_outputs_that_exist_also_those_of_skipped_nodes(
+        self, runner: Any, diary: Diary
+    ) -> None:
+        catalog = DataCatalog({"a": 1, "old": DiaryDataset("old", diary), "new": DiaryDataset("new", diary)})
+        catalog.save("old", 10)
+        nodes = pipeline([node(fail, "a", ["old", "kept"], name="n1"), node(add_one, "a", "new", name="n2")])
+
+        result = runner.run(nodes, catalog, only_missing_outputs=True)
+
+        assert {name: dataset.load() for name, dataset in result.items()} == {"new": 2, "old": 10}
+        with pytest.raises(KeyError, match="kept is not in the result: no node of this run made it"):
+            result["kept"]
 
     def test_run_only_missing_starts_from_data_in_memory(self, runner: Any, diary: Diary) -> None:
         """A notebook has put `clean` into the catalog, so the nodes that would produce it do not run."""

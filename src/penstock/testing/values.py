@@ -118,16 +118,6 @@ class ValuePromises(RunnerPromises):
         with pytest.raises(DatasetError, match="b"):
             runner.run(nodes, DataCatalog({"a": 1, **given[kind]}))
 
-    def test_results_are_the_datasets_of_the_catalog(self, runner: Any) -> None:
-        catalog = DataCatalog({"a": 1, "b": MemoryDataset()})
-        nodes = pipeline([node(add_one, "a", "b"), node(add_one, "a", "c", name="other")])
-
-        first = runner.run(nodes, catalog)
-        second = runner.run(nodes, catalog)
-
-        assert all(first[name] is second[name] is catalog[name] for name in ("b", "c"))
-        assert [second[name].load() for name in ("b", "c")] == [2, 2]
-
     def test_an_intermediate_can_be_a_registered_memory_dataset(self, runner: Any) -> None:
         catalog = DataCatalog({"a": 1, "b": MemoryDataset()})
         nodes = pipeline([node(add_one, "a", "b"), node(add_one, "b", "c", name="other")])

@@ -558,3 +558,13 @@ def test_a_value_that_cannot_travel_to_its_reader_ends_the_run():
 
         assert errors
         assert "make" in str(errors[0])
+
+
+def test_the_repr_of_an_output_says_which_worker_has_it(client):
+    result = DaskRunner(client).run(ADD, DataCatalog({"a": 1}))
+    (worker,) = client.who_has().values()
+
+    text, value = repr(result["b"]), result["b"].load()
+
+    assert f"data='<on the cluster: worker {worker[0]}, 28 B>'" in text
+    assert (value, "data='<int>'" in repr(result["b"])) == (2, True)

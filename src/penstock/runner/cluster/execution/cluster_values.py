@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dask.sizeof import sizeof
+from dask.utils import format_bytes
 from distributed import Client, Future, Variable, get_worker, worker_client
 
 from penstock.graph.taskspec import data_of, new_task
 from penstock.io.memory import MemoryDataset
 from penstock.runner.cluster.session import listening_to_topic
+from penstock.runs.result import RunValue
 from penstock.tasks.values import DatasetValue, unwrap_value
 
 if TYPE_CHECKING:
@@ -24,6 +28,9 @@ if TYPE_CHECKING:
 
 LARGE_INPUT_BYTES = 1_000_000
 """The driver sends a free input above this size to a worker; a smaller one travels inside the graph, through the scheduler."""
+
+DESCRIBE_SECONDS = 2.0
+"""How long the `repr` of an output waits for the scheduler."""
 
 RESEND_SECONDS = 300.0
 """How long a worker waits for the driver to send an input again."""
@@ -66,6 +73,18 @@ class RemoteValue:
         self.future = future
         self._connection: _SharedConnection | None = connection
 
+    def describe(self) -> str:
+        """Which worker has the value, and how large it is; less if the cluster does not answer."""
+        client, key = self.future.client, self.future.key
+        text = "on the cluster"
+        if client.status != "running" or client.asynchronous:
+            return text
+        with contextlib.suppress(OSError, asyncio.TimeoutError):
+            ask = partial(client.sync, callback_timeout=DESCRIBE_SECONDS, keys=[key])
+            workers, size = ask(client.scheduler.who_has), ask(client.scheduler.nbytes, summary=False)
+            text += f": worker {', '.join(workers[key])}, {format_bytes(size[key])}"
+        return text
+
     def fetch(self) -> Data:
         """Bring the value to this process, and release it on the cluster."""
         value = self.future.result()
@@ -100,7 +119,7 @@ def _find_large_inputs(client: Client, graph: Mapping[str, Any]) -> tuple[dict[s
     in_driver: dict[str, Data] = {}
     for key, value in data_of(graph).items():
         deferred = getattr(getattr(value, "dataset", None), "deferred", None)
-        remote = getattr(deferred, "value", None)
+        remote = deferred.source if isinstance(deferred, RunValue) else None
         if isinstance(remote, RemoteValue) and remote.future.client is client:
             on_cluster[key] = client.submit(_in_dataset, remote.future, value.dataset.copy_mode, key=key)
             continue
