@@ -27,7 +27,7 @@ pytest.importorskip("kedro_datasets")
 
 from kedro_datasets.json import JSONDataset  # noqa: E402 - after the skip
 from kedro_datasets.pandas import CSVDataset, ParquetDataset  # noqa: E402
-from kedro_datasets.partitions import PartitionedDataset  # noqa: E402
+from kedro_datasets.partitions import IncrementalDataset, PartitionedDataset  # noqa: E402
 from kedro_datasets.pickle import PickleDataset  # noqa: E402
 
 RUNNERS = [
@@ -202,6 +202,22 @@ def s3(tmp_path_factory):
     fsspec.filesystem("s3", **options, skip_instance_cache=True).mkdir("bucket")
     yield "s3://bucket", options
     moto.stop()
+
+
+def test_a_file_that_appears_while_the_node_works_is_read_by_the_next_run(runner, catalog_class, tmp_path):
+    def read(files):
+        (tmp_path / "f9").write_text("9")
+        return sorted(files)
+
+    (tmp_path / "f1").write_text("1")
+    (tmp_path / "f2").write_text("2")
+    nodes = pipeline([node(read, "inbox", "names", name="read", confirms="inbox")])
+
+    def run():
+        inbox = IncrementalDataset(path=str(tmp_path), dataset={"type": "text.TextDataset"})
+        return runner.run(nodes, catalog_class({"inbox": inbox}))["names"].load()
+
+    assert [run(), run(), run()] == [["f1", "f2"], ["f9"], []]
 
 
 def test_versions_and_partitions_live_on_s3_and_credentials_show_nowhere(runner, s3, caplog):

@@ -5,11 +5,14 @@
 | `load:<dataset>` | once for each node that reads a stored dataset | what the node itself waits for |
 | `<node>` | each node | its loads, the nodes before it, and all saves of these |
 | `save:<dataset>` | each stored output | its node |
-| `pick:<dataset>` | each output in memory of a node with several outputs | its node |
+| `pick:<dataset>` | each output in memory of a node with several outputs, and each dataset that is confirmed | its node |
 | `confirm:<node>` | each node that confirms datasets | its saves |
 | `data:<dataset>` | each large free input in memory, and the hooks, if tasks leave this process | nothing |
 
-With `is_async` the node's own task loads and saves; a node whose function is a generator saves and confirms in its own task.
+With `is_async` the node's own task loads and saves; a node whose function is a generator saves in its own task.
+
+A dataset that is confirmed goes from its load through its reader to the confirmation, if these may be in different processes: what it
+knows after the load, for instance which files it has seen, is what is confirmed.
 
 A dataset is *stored* if it keeps data outside the process: it is in the catalog and not `_EPHEMERAL`. Any other dataset is an edge
 of the graph: a task hands its value to the next one. A `CachedDataset` is both: it is saved, and loaded once for all readers.
@@ -34,7 +37,15 @@ from penstock.io.memory import MemoryDataset
 from penstock.tasks.backend import Backend, Context, LocalBackend
 from penstock.tasks.bindings import InputBinding, OutputBinding, input_binding, output_binding
 from penstock.tasks.call_tasks import AsyncCall, Bindings, Call, StreamCall
-from penstock.tasks.dataset_tasks import Confirm, Load, PickOutput, Save, SharedLoad
+from penstock.tasks.dataset_tasks import (
+    Confirm,
+    ConfirmLoaded,
+    Load,
+    LoadToConfirm,
+    PickOutput,
+    Save,
+    SharedLoad,
+)
 from penstock.tasks.node_steps import check_no_generators
 from penstock.tasks.values import DatasetValue
 
@@ -124,6 +135,10 @@ class _Compiler:
         """Where readers get the outputs from that nodes of this run leave in the graph, by dataset."""
         self.shared: dict[str, Source] = {}
         """The same for free inputs in memory and cached datasets."""
+        self.to_confirm: frozenset[str] = self.datasets.confirmed if backend.leaves_process else frozenset()
+        """The datasets that are confirmed in another process than the one that has loaded them."""
+        self.loaded: dict[str, Reference] = {}
+        """These datasets, as they were after the load."""
         self.last_tasks: dict[NodeLike, list[Reference]] = {}
         """For each node that saves or confirms datasets: the last tasks that do so."""
 
@@ -150,7 +165,7 @@ class _Compiler:
 
     def _add(self, node: NodeLike, inputs: Iterable[str], waits: list[Reference]) -> None:
         """Add the tasks of a node that reads these datasets; they start after the tasks `waits`."""
-        outputs, confirmed = node.outputs, node.confirms
+        outputs = node.outputs
         call_type = self._call_type(node)
         sources = self._sources(node, inputs, waits)
         read = tuple([binding for binding, _ in sources])
@@ -158,13 +173,13 @@ class _Compiler:
         call = self.bindings(call_type, read, written)(node)
         if self.has_node_hooks:
             call.catalog = self.datasets.catalog_for_hooks(dict.fromkeys((*inputs, *outputs)))
-        if confirmed and call_type is not Call:
-            call.confirms = self.datasets.catalog_for_task(confirmed)
-        task = self.graph.add_task(call, [each for _, each in sources if each is not None] + waits)
-        saves = self._add_outputs(node, outputs, written, task)
-        if confirmed and call_type is Call:
-            confirm = Confirm(self.context, node, self.datasets.catalog_for_task(confirmed))
-            saves = [self.graph.add_task(confirm, saves or [task])]
+        loaded = [name for name in inputs if name in self.to_confirm]
+        call.handed_on = len(loaded)
+        arguments = [each for _, each in sources if each is not None]
+        task = self.graph.add_task(call, arguments + [self.loaded[name] for name in loaded] + waits)
+        saves = self._add_outputs(node, outputs, written, task, also=loaded)
+        if node.confirms:
+            saves = [self._add_confirm(node, saves or [task])]
         if saves:
             self.last_tasks[node] = saves
 
@@ -213,10 +228,15 @@ class _Compiler:
 
     def _load(self, name: str, node: NodeLike, waits: list[Reference]) -> Source:
         catalog = self.datasets.catalog_for_task([name])
-        if self.context.is_async:
+        is_confirmed = name in self.to_confirm
+        if self.context.is_async and not is_confirmed:
             return InputBinding(catalog=catalog), None
-        load = Load(self.context, node, name, catalog, node.inputs.count(name))
+        load_type = LoadToConfirm if is_confirmed else Load
+        load = load_type(self.context, node, name, catalog, node.inputs.count(name))
         task = self.graph.add_task(load, self._before(node, waits))
+        if is_confirmed:
+            self.loaded[name] = self._pick(node, name, 1, task)
+            task = self._pick(node, name, 0, task)
         return input_binding(comes_from_graph=True, has_load_task=True), task
 
     def _before(self, node: NodeLike, waits: list[Reference]) -> list[Reference]:
@@ -238,13 +258,26 @@ class _Compiler:
         return OutputBinding(stays, self.copies, copy_mode, catalog=self.datasets.catalog_for_task([name]))
 
     def _add_outputs(
-        self, node: NodeLike, names: list[str], bindings: tuple[OutputBinding, ...], call: Reference
+        self,
+        node: NodeLike,
+        names: list[str],
+        bindings: tuple[OutputBinding, ...],
+        call: Reference,
+        also: list[str],
     ) -> list[Reference]:
-        """Add the tasks that save or pick outputs, note how readers get each output, and give the tasks that save."""
+        """Add the tasks that save or pick outputs, note how readers get each output, and give the tasks that save.
+
+        The call also hands on the datasets `also` that it has read.
+        """
         saves: dict[Reference, None] = {}
+        is_one = len(names) + len(also) == 1
+        self.loaded |= {
+            name: call if is_one else self._pick(node, name, index, call)
+            for index, name in enumerate(also, len(names))
+        }
         for index, name in enumerate(names):
             binding = bindings[index]
-            position = index if len(names) > 1 else None
+            position = None if is_one else index
             # The call saves the output, or readers may load it in another format: they wait for the call without its value.
             if binding.catalog is not None or (binding.stays_in_graph and "@" in name):
                 saves[call] = None
@@ -255,6 +288,18 @@ class _Compiler:
                 save = Save(self.context, node, name, self.datasets.catalog_for_task([name]), position)
                 saves[self.graph.add_task(save, [call])] = None
         return list(saves)
+
+    def _add_confirm(self, node: NodeLike, after: list[Reference]) -> Reference:
+        """Add the task that confirms the node's datasets: as they were after the load, if a node before has loaded them."""
+        names = node.confirms
+        catalog, loaded = (
+            self.datasets.catalog_for_task(names),
+            [name for name in names if name in self.loaded],
+        )
+        if not loaded:
+            return self.graph.add_task(Confirm(self.context, node, catalog), after)
+        confirm = ConfirmLoaded(self.context, node, catalog, tuple(loaded))
+        return self.graph.add_task(confirm, after + [self.loaded[name] for name in loaded])
 
     def _pick(self, node: NodeLike, name: str, index: int, call: Reference) -> Reference:
         return self.graph.add_task(PickOutput(self.context, node, name, index), [call])

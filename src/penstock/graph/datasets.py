@@ -82,7 +82,13 @@ class DatasetIndex:
         inputs = [name for names in self.inputs for name in names]
         others = [name for node in nodes for name in (*node.outputs, *node.confirms)]
         self.reader_counts = Counter(inputs)
+        self._confirmed = frozenset(name for node in nodes for name in node.confirms)
         self.by_name = self._look_up(dict.fromkeys([*inputs, *others]))
+
+    @property
+    def confirmed(self) -> frozenset[str]:
+        """The names of stored datasets that nodes confirm."""
+        return frozenset(name for name in self._confirmed if self.by_name[name].place is Place.STORED)
 
     @property
     def stored(self) -> frozenset[str]:

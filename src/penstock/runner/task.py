@@ -10,7 +10,7 @@ from penstock.hooks import Hooks
 from penstock.tasks.backend import Context, LocalBackend
 from penstock.tasks.bindings import InputBinding, OutputBinding
 from penstock.tasks.call_tasks import AsyncCall, Bindings, Call, StreamCall
-from penstock.tasks.node_steps import check_no_generators
+from penstock.tasks.node_steps import check_no_generators, confirm_datasets
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, NodeLike
@@ -85,8 +85,9 @@ class Task:
             'show'
         """
         call = self._bindings()(self.node)
-        call.catalog = call.confirms = self.catalog
+        call.catalog = self.catalog
         call.do((), Hooks(self.hook_manager))
+        confirm_datasets(self.catalog, self.node)
         return self.node
 
     def _bindings(self) -> Bindings:

@@ -14,7 +14,6 @@ from penstock.tasks.node_steps import (
     Seconds,
     call_node,
     check_outputs_sendable,
-    confirm_datasets,
     load_dataset,
     load_in_threads,
     save_dataset,
@@ -43,15 +42,15 @@ class Call(Work):
     bindings: Bindings
     catalog: CatalogLike | None = None
     """The catalog that node hooks get."""
-    confirms: CatalogLike | None = None
-    """The catalog of the datasets to confirm, if no task of its own confirms them."""
     reloads: Mapping[str, Load] | None = None
     """Of a node with retries: load the stored inputs again for the second and later attempts, by the name of the dataset."""
+    handed_on: int = 0
+    """How many of the values after its inputs it hands on after its outputs: datasets that it has read, for their confirmation."""
     dataset = ""
     kind = "call"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self.catalog is None and self.confirms is None and self.reloads is None:
+        if self.catalog is None and self.reloads is None and not self.handed_on:
             return self.bindings, (self.node,)
         return reduce_dataclass(self)
 
@@ -70,7 +69,7 @@ class Call(Work):
 
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds]:
         """The result, and the seconds to load, to call and to save."""
-        return self._hand_over(*self._call(values, hooks), hooks)
+        return self._hand_over(*self._call(values, hooks), values, hooks)
 
     def do_with_retries(
         self, policy: NodePolicy, values: tuple[Data, ...], hooks: Hooks
@@ -81,7 +80,7 @@ class Call(Work):
             return self._call(self._fresh_values(values, hooks) if number else values, hooks)
 
         called = with_retries(attempt, policy, self, self.context.backend.is_stopped)
-        return self._hand_over(*called, hooks)
+        return self._hand_over(*called, values, hooks)
 
     def _call(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[dict[str, Data], float, float]:
         """The outputs, and the seconds to load and to call."""
@@ -93,15 +92,21 @@ class Call(Work):
         return outputs, loaded - started, clock() - loaded
 
     def _hand_over(
-        self, outputs: dict[str, Data], load_seconds: float, call_seconds: float, hooks: Hooks
+        self,
+        outputs: dict[str, Data],
+        load_seconds: float,
+        call_seconds: float,
+        inputs: tuple[Data, ...],
+        hooks: Hooks,
     ) -> tuple[Data, Seconds]:
-        """What `do` returns, after the outputs are saved and confirmed that this task saves and confirms."""
+        """What `do` returns, after the outputs are saved that this task saves."""
         called = time.perf_counter()
         values = self.write_outputs(outputs, hooks)
-        if self.confirms is not None:
-            confirm_datasets(self.confirms, self.node)
         if self.context.backend.may_repeat:
             check_outputs_sendable(self.node, values)
+        if self.handed_on:
+            first = sum(each.comes_from_graph for each in self.bindings.inputs)
+            values += inputs[first : first + self.handed_on]
         result = values[0] if len(values) == 1 else MultipleOutputs(values) if values else None
         return result, (load_seconds, call_seconds, time.perf_counter() - called)
 
@@ -110,7 +115,7 @@ class Call(Work):
         reloads = self.reloads or {}
         names = [name for name, each in self.named_inputs() if each.comes_from_graph]
         fresh = [
-            reloads[name].do((), hooks)[0] if name in reloads else value
+            reloads[name].load(hooks) if name in reloads else value
             for name, value in zip(names, values, strict=False)
         ]
         return (*fresh, *values[len(names) :])

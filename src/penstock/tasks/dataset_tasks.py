@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from penstock.hooks.calls import NO_HOOKS
+from penstock.io.catalog import DataCatalog
+from penstock.io.kedro_objects import catalog_like
 from penstock.tasks.base import Work
 from penstock.tasks.node_steps import Seconds, confirm_datasets, load_dataset, save_dataset
+from penstock.tasks.values import MultipleOutputs
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data
@@ -36,10 +39,25 @@ class Load(Work):
     def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds]:  # noqa: ARG002
         """The stored data."""
         clock = time.perf_counter()
+        data = self.load(hooks)
+        return data, (time.perf_counter() - clock, 0.0, 0.0)
+
+    def load(self, hooks: Hooks) -> Data:
+        """The stored data; its hooks fire."""
         self.release_file_cache(self.catalog[self.dataset])
         for _ in range(self.times):
             data = load_dataset(self.catalog.load, self.dataset, self.node, hooks)
-        return data, (time.perf_counter() - clock, 0.0, 0.0)
+        return data
+
+
+@dataclass(eq=False, slots=True)
+class LoadToConfirm(Load):
+    """Loads a dataset that is confirmed afterwards, perhaps in another process: what it knows after the load is handed on."""
+
+    def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[MultipleOutputs, Seconds]:
+        """The stored data, and the dataset."""
+        data, seconds = Load.do(self, values, hooks)
+        return MultipleOutputs((data, self.catalog[self.dataset])), seconds
 
 
 @dataclass(eq=False, slots=True)
@@ -91,6 +109,23 @@ class Confirm(Work):
         """None."""
         confirm_datasets(self.catalog, self.node)
         return None, (0.0, 0.0, 0.0)
+
+
+@dataclass(eq=False, slots=True)
+class ConfirmLoaded(Confirm):
+    """Confirms datasets as they were after the load that a `LoadToConfirm` did, perhaps in another process."""
+
+    loaded: tuple[str, ...]
+    """The names of the datasets that the task is called with, as its last values."""
+    uses_values = True
+
+    def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[None, Seconds]:
+        """None."""
+        loaded = dict(zip(self.loaded, values[-len(self.loaded) :], strict=True))
+        datasets = {name: loaded.get(name, self.catalog[name]) for name in self.node.confirms}
+        return Confirm(self.context, self.node, catalog_like(self.catalog, datasets, DataCatalog)).do(
+            (), hooks
+        )
 
 
 @dataclass(eq=False, slots=True)

@@ -15,8 +15,77 @@ from penstock.testing.base import RunnerPromises
 from penstock.testing.diary import Diary, DiaryDataset, ListDataset, add_one
 
 
+class Inbox(TextDataset):
+    """Lines of a file. A confirmation writes the lines that were loaded last to a second file: they need not be read again."""
+
+    def load(self) -> Any:
+        """The lines."""
+        self.seen = super().load().splitlines()
+        return list(self.seen)
+
+    def confirm(self) -> None:
+        """Write down what was seen."""
+        self.done.write_text(repr(getattr(self, "seen", None)))
+
+    @property
+    def done(self) -> Path:
+        """The second file."""
+        return Path(str(self.filepath)).with_suffix(".done")
+
+
 class StorePromises(RunnerPromises):
     """A reader gets the data as the store returns it."""
+
+    # Confirmations
+
+    @pytest.fixture
+    def inbox(self, tmp_path: Path) -> Inbox:
+        """An inbox with two lines."""
+        inbox = Inbox(str(tmp_path / "inbox.txt"))
+        inbox.save("f1\nf2\n")
+        return inbox
+
+    @pytest.mark.parametrize("confirming", ["reader", "next"])
+    def test_what_was_loaded_is_confirmed_and_nothing_that_came_later(
+        self, runner: Any, inbox: Inbox, confirming: str
+    ) -> None:
+        """A file that appears while the node works is read by the next run."""
+        path = Path(str(inbox.filepath))
+
+        def read(lines: list[str]) -> list[str]:
+            path.write_text("f1\nf2\nf9\n")
+            return lines
+
+        nodes = pipeline(
+            [
+                node(
+                    read,
+                    "inbox",
+                    "lines",
+                    name="reader",
+                    confirms="inbox" if confirming == "reader" else None,
+                ),
+                node(len, "lines", "count", name="next", confirms="inbox" if confirming == "next" else None),
+            ]
+        )
+
+        runner.run(nodes, DataCatalog({"inbox": inbox}))
+
+        assert inbox.done.read_text() == "['f1', 'f2']"
+
+    def test_a_generator_confirms_what_was_loaded(self, runner: Any, inbox: Inbox) -> None:
+        self.skip_if_async()
+
+        def read(lines: list[str]) -> Iterator[list[str]]:
+            yield lines
+
+        nodes = pipeline([node(read, "inbox", "lines", name="reader", confirms="inbox")])
+
+        result = runner.run(nodes, DataCatalog({"inbox": inbox}))
+
+        assert (result["lines"].load(), inbox.done.read_text()) == (["f1", "f2"], "['f1', 'f2']")
+
+    # Loads and saves
 
     def test_a_stored_intermediate_is_loaded_from_the_store(self, runner: Any, tmp_path: Path) -> None:
         """The next node gets the loaded data, not the object that the node returned: a CSV loses dtypes."""

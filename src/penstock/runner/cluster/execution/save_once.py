@@ -140,15 +140,15 @@ def _work_to_repeat(work: Work) -> Work | None:
         return None
     if not isinstance(work, Call) or any(each.has_save_task for each in work.bindings.outputs):
         return work
-    if not any(each.stays_in_graph for each in work.bindings.outputs):
+    if not work.handed_on and not any(each.stays_in_graph for each in work.bindings.outputs):
         return None
-    saves_inside = work.confirms is not None or any(each.catalog for each in work.bindings.outputs)
+    saves_inside = any(each.catalog for each in work.bindings.outputs)
     return _without_saves(work) if saves_inside else work
 
 
 def _without_saves(call: Call) -> Call:
     outputs = tuple([replace(each, catalog=None) for each in call.bindings.outputs])
-    return replace(call, bindings=replace(call.bindings, outputs=outputs), confirms=None)
+    return replace(call, bindings=replace(call.bindings, outputs=outputs))
 
 
 def _do_nothing() -> None:
