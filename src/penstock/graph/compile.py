@@ -37,15 +37,8 @@ from penstock.io.memory import MemoryDataset
 from penstock.tasks.backend import Backend, Context, LocalBackend
 from penstock.tasks.bindings import InputBinding, OutputBinding, input_binding, output_binding
 from penstock.tasks.call_tasks import AsyncCall, Bindings, Call, StreamCall
-from penstock.tasks.dataset_tasks import (
-    Confirm,
-    ConfirmLoaded,
-    Load,
-    LoadToConfirm,
-    PickOutput,
-    Save,
-    SharedLoad,
-)
+from penstock.tasks.dataset_tasks import Confirm, ConfirmLoaded, PickOutput, Save
+from penstock.tasks.load_tasks import Load, LoadToConfirm, SharedLoad
 from penstock.tasks.node_steps import check_no_generators
 from penstock.tasks.values import DatasetValue
 

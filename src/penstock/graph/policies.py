@@ -13,7 +13,8 @@ from penstock._similar import similar_names
 from penstock.errors import RunnerError, SelectionError
 from penstock.graph.taskspec import with_work, work_of
 from penstock.tasks.call_tasks import Call
-from penstock.tasks.dataset_tasks import Confirm, Load, PickOutput
+from penstock.tasks.dataset_tasks import Confirm, PickOutput
+from penstock.tasks.load_tasks import Load
 from penstock.tasks.policy import NodePolicy
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from penstock.io.kedro_objects import data_in_memory, is_plain_memory, is_shared_memory
 from penstock.io.memory import Deferred, MemoryDataset, describe_deferred
-from penstock.tasks.values import DatasetValue, unwrap_value
+from penstock.tasks.values import DatasetValue, opened, unwrap_value
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data, DatasetLike
@@ -131,7 +131,7 @@ class Fetched:
 
     def describe(self) -> str:
         """The type of the value."""
-        value = self.value
+        value = opened(self.value)
         return type(data_in_memory(value.dataset) if isinstance(value, DatasetValue) else value).__name__
 
     def fetch(self) -> Data:
@@ -190,7 +190,7 @@ def _put(name: str, value: Deferred, catalog: CatalogLike) -> DatasetLike:
     dataset = catalog[name]
     if isinstance(dataset, MemoryDataset) and is_plain_memory(dataset):
         return _deferred_in_both(dataset, RunValue(value))
-    data = value.fetch()
+    data = opened(value.fetch(), name)
     if is_shared_memory(dataset):
         # Kedro's catalog wraps data in a dataset of its own kind.
         catalog[name] = unwrap_value(data)

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from penstock._pickling import reduce_dataclass
 from penstock.errors import DatasetError
+from penstock.hooks.calls import NO_HOOKS
 from penstock.io.kedro_objects import raise_with_dataset_name
 from penstock.io.memory import MemoryDataset, copied
-from penstock.tasks.values import DatasetValue
+from penstock.tasks.load_tasks import LoadedValue
+from penstock.tasks.values import DatasetValue, opened
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data, DatasetLike
+    from penstock.hooks import Hooks
 
 
 @dataclass(eq=False, slots=True)
@@ -39,15 +42,19 @@ class InputBinding:
     catalog: CatalogLike | None = None
     """A catalog, from which the task loads the dataset by name."""
 
-    def read(self, name: str, value: Data) -> Data:
+    def read(self, name: str, value: Data, hooks: Hooks = NO_HOOKS) -> Data:
         """The data that the node is called with.
 
         Args:
             name: The dataset.
             value: The value from the graph; ignored unless `comes_from_graph`.
+            hooks: Fire if the value is a dataset that the load task could not send, and is loaded for this.
         """
         try:
             if self.comes_from_graph:
+                if isinstance(value, LoadedValue):
+                    value = value.open(hooks)
+                value = opened(value, name)
                 if isinstance(value, DatasetValue):
                     return value.dataset.load()
                 return copied(value, self.copy_mode) if self.is_copied else value

@@ -13,7 +13,6 @@ from penstock.tasks.base import Work
 from penstock.tasks.node_steps import (
     Seconds,
     call_node,
-    check_outputs_sendable,
     load_dataset,
     load_in_threads,
     save_dataset,
@@ -21,6 +20,7 @@ from penstock.tasks.node_steps import (
     save_streams,
 )
 from penstock.tasks.retries import with_retries
+from penstock.tasks.sent_values import sent_outputs
 from penstock.tasks.values import MultipleOutputs
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from penstock.hooks import Hooks
     from penstock.tasks.backend import Context
     from penstock.tasks.bindings import InputBinding, OutputBinding
-    from penstock.tasks.dataset_tasks import Load
+    from penstock.tasks.load_tasks import Load
     from penstock.tasks.policy import NodePolicy
 
 MAX_NAMES = 12
@@ -103,7 +103,7 @@ class Call(Work):
         called = time.perf_counter()
         values = self.write_outputs(outputs, hooks)
         if self.context.backend.may_repeat:
-            check_outputs_sendable(self.node, values)
+            values = sent_outputs(self.node, values)
         if self.handed_on:
             first = sum(each.comes_from_graph for each in self.bindings.inputs)
             values += inputs[first : first + self.handed_on]
@@ -144,7 +144,7 @@ class Call(Work):
 
     def _read(self, name: str, binding: InputBinding, value: Data, hooks: Hooks) -> Data:
         if binding.has_load_task:
-            return binding.read(name, value)
+            return binding.read(name, value, hooks)
         # A stored dataset is loaded once for each time that the node names it, as in Kedro; data in memory is copied once.
         for _ in range(binding.times if hooks.for_datasets or binding.catalog is not None else 1):
             data = load_dataset(lambda name: binding.read(name, value), name, self.node, hooks)

@@ -1,4 +1,4 @@
-"""Tasks that load, save, confirm or pick datasets.
+"""Tasks that save, confirm or pick datasets.
 
 Each is a small object that Dask calls with the values of the tasks before it. It holds what its task needs and nothing else of
 the pipeline or the catalog, since on a cluster it is sent with the task.
@@ -10,66 +10,15 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from penstock.hooks.calls import NO_HOOKS
 from penstock.io.catalog import DataCatalog
 from penstock.io.kedro_objects import catalog_like
 from penstock.tasks.base import Work
-from penstock.tasks.node_steps import Seconds, confirm_datasets, load_dataset, save_dataset
-from penstock.tasks.values import MultipleOutputs
+from penstock.tasks.node_steps import Seconds, confirm_datasets, save_dataset
+from penstock.tasks.values import opened
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data
     from penstock.hooks import Hooks
-
-
-@dataclass(eq=False, slots=True)
-class Load(Work):
-    """Loads a stored dataset for its one reader."""
-
-    dataset: str
-    catalog: CatalogLike
-    times: int = 1
-    """How often the node names the dataset: it is loaded, and hooks fire, as often."""
-    kind = "load"
-    uses_values = False
-
-    def __str__(self) -> str:
-        return f"the load of {self.dataset!r} for node {self.node.name!r}"
-
-    def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds]:  # noqa: ARG002
-        """The stored data."""
-        clock = time.perf_counter()
-        data = self.load(hooks)
-        return data, (time.perf_counter() - clock, 0.0, 0.0)
-
-    def load(self, hooks: Hooks) -> Data:
-        """The stored data; its hooks fire."""
-        self.release_file_cache(self.catalog[self.dataset])
-        for _ in range(self.times):
-            data = load_dataset(self.catalog.load, self.dataset, self.node, hooks)
-        return data
-
-
-@dataclass(eq=False, slots=True)
-class LoadToConfirm(Load):
-    """Loads a dataset that is confirmed afterwards, perhaps in another process: what it knows after the load is handed on."""
-
-    def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[MultipleOutputs, Seconds]:
-        """The stored data, and the dataset."""
-        data, seconds = Load.do(self, values, hooks)
-        return MultipleOutputs((data, self.catalog[self.dataset])), seconds
-
-
-@dataclass(eq=False, slots=True)
-class SharedLoad(Load):
-    """Loads a cached dataset once for all nodes that read it; their own tasks fire the hooks."""
-
-    def __str__(self) -> str:
-        return f"{Load.__str__(self)} and all other nodes that read it"
-
-    def do(self, values: tuple[Data, ...], hooks: Hooks) -> tuple[Data, Seconds]:  # noqa: ARG002
-        """The data, from the cache or from the dataset in it."""
-        return Load.do(self, values, NO_HOOKS)
 
 
 @dataclass(eq=False, slots=True)
@@ -89,7 +38,7 @@ class Save(Work):
         """None: nodes that read the dataset load it."""
         clock = time.perf_counter()
         data = values[0] if self.index is None else values[0][self.index]
-        save_dataset(self.catalog.save, self.dataset, data, self.node, hooks)
+        save_dataset(self.catalog.save, self.dataset, opened(data, self.dataset), self.node, hooks)
         return None, (0.0, 0.0, time.perf_counter() - clock)
 
 

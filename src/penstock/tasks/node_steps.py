@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, as_completed
 from typing import TYPE_CHECKING, Any
 
-from penstock._pickling import why_not_sendable
 from penstock._threads import ContextPool
-from penstock.errors import CannotSendError, InvalidNodeError
-from penstock.io.memory import inferred_copy_mode
+from penstock.errors import InvalidNodeError
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data, NodeLike
@@ -41,9 +39,15 @@ def check_no_generators(nodes: Iterable[NodeLike]) -> None:
         )
 
 
-def load_dataset(load: Callable[[str], Data], name: str, node: NodeLike, hooks: Hooks) -> Data:
-    """The data that `load` returns; the hooks before and after a load fire."""
-    if hooks.before_dataset_loaded is not None:
+def load_dataset(
+    load: Callable[[str], Data],
+    name: str,
+    node: NodeLike,
+    hooks: Hooks,
+    has_begun: bool = False,  # noqa: FBT001, FBT002 - keywords take longer
+) -> Data:
+    """The data that `load` returns; the hooks before and after a load fire, the one before unless it `has_begun`."""
+    if hooks.before_dataset_loaded is not None and not has_begun:
         hooks.before_dataset_loaded(dataset_name=name, node=node)
     data = load(name)
     if hooks.after_dataset_loaded is not None:
@@ -140,25 +144,3 @@ def _replacements(node: NodeLike, results: Iterable[Any] | None) -> dict[str, Da
             )
         replacements.update(result)
     return replacements
-
-
-def check_outputs_sendable(node: NodeLike, values: Iterable[Data]) -> None:
-    """Check that a cluster can move outputs to another worker: Dask would retry for ever, without a message.
-
-    Arrays and frames are not checked, since they can always be sent.
-
-    Raises:
-        CannotSendError: Names the outputs that cannot be sent, each with the reason.
-    """
-    reasons = {
-        f"output {name!r} of node {node.name!r}": reason
-        for name, value in zip(node.outputs, values, strict=True)
-        if type(value) not in _ALWAYS_SENDABLE
-        and inferred_copy_mode(value) != "copy"
-        and (reason := why_not_sendable(value)) is not None
-    }
-    if reasons:
-        raise CannotSendError(reasons)
-
-
-_ALWAYS_SENDABLE = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dask.sizeof import sizeof
 
 from penstock.io.kedro_objects import data_in_memory
+from penstock.tasks.sent_values import SentValue
 
 if TYPE_CHECKING:
     from penstock._typing import Data, DatasetLike
@@ -28,8 +29,14 @@ class DatasetValue:
         return int(sizeof(data_in_memory(self.dataset)))
 
 
+def opened(value: Data, dataset: str = "") -> Data:
+    """The value, unpickled if it was sent as a `SentValue`."""
+    return value.open(dataset) if isinstance(value, SentValue) else value
+
+
 def unwrap_value(value: Data) -> Data:
-    """The data of a `DatasetValue`; any other value as it is."""
+    """The data of a `DatasetValue`; any other value as it is, unpickled if it was sent."""
+    value = opened(value)
     return value.dataset.load() if isinstance(value, DatasetValue) else value
 
 

@@ -18,12 +18,16 @@ from __future__ import annotations
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"penstock.testing.{group}" for group in ("errors", "hooks", "logs", "results", "stores", "values"))
+    *(
+        f"penstock.testing.{group}"
+        for group in ("errors", "hooks", "loads", "logs", "results", "stores", "values")
+    )
 )
 
 from penstock.testing.diary import CountsUp, Diary, DiaryDataset, ListDataset, Recorder, add_one, fail  # noqa: E402
 from penstock.testing.errors import ErrorPromises, notes_of  # noqa: E402
 from penstock.testing.hooks import HookPromises  # noqa: E402
+from penstock.testing.loads import LoadPromises  # noqa: E402
 from penstock.testing.logs import LogPromises  # noqa: E402
 from penstock.testing.results import ResultPromises  # noqa: E402
 from penstock.testing.stores import StorePromises  # noqa: E402
@@ -42,7 +46,9 @@ __all__ = [
 ]
 
 
-class RunnerContract(ValuePromises, StorePromises, HookPromises, ErrorPromises, ResultPromises, LogPromises):
+class RunnerContract(
+    ValuePromises, LoadPromises, StorePromises, HookPromises, ErrorPromises, ResultPromises, LogPromises
+):
     """All promises of a runner, as tests. A subclass defines the fixture `runner` and sets the attributes below.
 
     Attributes:

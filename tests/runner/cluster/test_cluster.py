@@ -17,16 +17,17 @@ from pathlib import Path
 
 import dask
 import distributed
+import numpy as np
 import pytest
 from dask.utils import key_split
 from distributed import Client, LocalCluster
 
 from penstock import DaskRunner
-from penstock.errors import ClusterError, DatasetError, NodeError, RunnerError
+from penstock.errors import CannotSendError, ClusterError, DatasetError, NodeError, RunnerError
 from penstock.io import DataCatalog, JSONDataset, MemoryDataset
 from penstock.pipeline import node, pipeline
 from penstock.runner.cluster.connection import client as connect
-from penstock.testing import add_one, fail
+from penstock.testing import Diary, add_one, fail
 
 ADD = pipeline([node(add_one, "a", "b", name="add")])
 
@@ -568,3 +569,50 @@ def test_the_repr_of_an_output_says_which_worker_has_it(client):
 
     assert f"data='<on the cluster: worker {worker[0]}, 28 B>'" in text
     assert (value, "data='<int>'" in repr(result["b"])) == (2, True)
+
+
+class HomeOnly:
+    """It can be unpickled only in the process that made it: a model on a device of that machine."""
+
+    def __init__(self, process=None):
+        self.process = process or os.getpid()
+        if self.process != os.getpid():
+            raise OSError("no such device")
+
+    def __reduce__(self):
+        return HomeOnly, (self.process,)
+
+
+def made_on_each_worker(make):
+    """A node for each worker that makes a value, and one that reads both: one value has to be fetched."""
+
+    def meet(diary, me, other):
+        diary.note(me)
+        assert eventually(lambda: other in diary.kinds())
+        return make()
+
+    def nodes(diary):
+        one = node(lambda: meet(diary, "one", "other"), None, "one", name="one")
+        other = node(lambda: meet(diary, "other", "one"), None, "other", name="other")
+        return pipeline([one, other, node(lambda one, other: 1, ["one", "other"], "end", name="both")])
+
+    return nodes
+
+
+def test_a_value_that_another_worker_cannot_unpickle_is_an_error_of_its_reader(client, tmp_path):
+    """Dask would fetch it again and again, and say nothing."""
+    nodes = made_on_each_worker(HomeOnly)(Diary(tmp_path / "diary"))
+
+    with pytest.raises(OSError, match="no such device") as raised:
+        DaskRunner(client).run(nodes, DataCatalog())
+
+    assert "Raised while the HomeOnly of " in raised.value.__notes__[0]
+
+
+def test_an_array_of_objects_that_cannot_be_pickled_is_refused(client, tmp_path):
+    nodes = made_on_each_worker(lambda: np.array([threading.Lock()]))(Diary(tmp_path / "diary"))
+
+    with pytest.raises(
+        CannotSendError, match=r"output '(one|other)' of node '(one|other)', a ndarray: TypeError"
+    ):
+        DaskRunner(client).run(nodes, DataCatalog())

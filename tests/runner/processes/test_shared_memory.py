@@ -28,8 +28,8 @@ from penstock.runner.processes.exchange import DriverExchange
 from penstock.runner.processes.logs import FileChannel, reading_logs, started_node
 from penstock.runner.processes.shared_memory import INLINE_BYTES, Handle, new_run_folder
 from penstock.tasks.backend import Context
-from penstock.tasks.dataset_tasks import Load
 from penstock.tasks.exceptions import PackedError
+from penstock.tasks.load_tasks import Load
 
 pytestmark = pytest.mark.pythons
 

@@ -26,7 +26,8 @@ from penstock.io.kedro_objects import inner_dataset, is_cached, local_path
 from penstock.runner.cluster.session import WORKER_ANSWER_SECONDS, ask_workers
 from penstock.runner.cluster.workers.waiting import log_while_waiting
 from penstock.tasks.call_tasks import Call
-from penstock.tasks.dataset_tasks import Load, Save
+from penstock.tasks.dataset_tasks import Save
+from penstock.tasks.load_tasks import Load
 
 if TYPE_CHECKING:
     from distributed import Client

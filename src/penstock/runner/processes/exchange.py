@@ -23,7 +23,8 @@ from penstock.runner.processes.backend import take_events
 from penstock.runner.processes.logs import LogReader, close_channels_of_ended_runs, ended_node, started_node
 from penstock.tasks.base import Work
 from penstock.tasks.dataset_tasks import PickOutput
-from penstock.tasks.exceptions import pack_error
+from penstock.tasks.exceptions import add_note, pack_error
+from penstock.tasks.load_tasks import LoadedValue
 
 if TYPE_CHECKING:
     from penstock._typing import Data
@@ -127,10 +128,20 @@ class WorkerExchange:
         if self._logs and hasattr(work, "node") and started_node(self._logs, work.node.name).is_stopped():
             # It was waiting for a worker that another run of the same `with` block kept busy.
             raise CancelledError(str(work))
-        data = {key: _opened_for(work, handle, self.folder) for key, handle in handle_by_key.items()}
+        data = {key: self._opened(handle) for key, handle in handle_by_key.items()}
         for token in list(_inputs)[: -max(KEPT_INPUTS, len(data))]:
             _inputs.pop(token, None)
         return task, data
+
+    def _opened(self, handle: Handle) -> Data:
+        try:
+            return _opened_for(self._work, handle, self.folder)
+        except Exception as error:
+            task = str(self._work)
+            add_note(
+                error, f"Raised while an input was unpickled, which another process has made, for {task}."
+            )
+            raise pack_error(error, task) from error
 
     def dumps(self, result_and_origin: Any) -> bytes:
         """A result as a handle, with the events of its task; an exception, which stands before its traceback, as it is."""
@@ -142,13 +153,16 @@ class WorkerExchange:
 
     def _handle(self, result: Data) -> Handle:
         try:
-            return self.folder.write(result)
+            handle = self.folder.write(result)
         except OSError:
             raise
         except Exception as error:
             reason = f"it made a {type(result).__name__} that cannot be pickled: {error}"
             task = str(self._work)
             raise pack_error(CannotSendError({task: reason}), task) from error
+        if isinstance(result, LoadedValue) and result.load.is_shared:
+            handle.token = secrets.token_hex(8)
+        return handle
 
 
 KEPT_INPUTS = 8

@@ -20,6 +20,7 @@ from penstock.graph.taskspec import data_of, new_task
 from penstock.io.memory import MemoryDataset
 from penstock.runner.cluster.session import listening_to_topic
 from penstock.runs.result import RunValue
+from penstock.tasks.sent_values import SentValue
 from penstock.tasks.values import DatasetValue, unwrap_value
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _find_large_inputs(client: Client, graph: Mapping[str, Any]) -> tuple[dict[s
             # An output that is on another cluster, or belongs to another client: this brings it to this process.
             unwrap_value(value)
         if sizeof(value) > LARGE_INPUT_BYTES:
-            in_driver[key] = value
+            in_driver[key] = SentValue(value)
     return on_cluster, in_driver
 
 
