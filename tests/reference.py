@@ -15,7 +15,14 @@ import pdoc.render
 
 import penstock
 
-PACKAGES = ("penstock", "penstock.graph", "penstock.errors", "penstock.kedro", "penstock.testing")
+PACKAGES = (
+    "penstock",
+    "penstock.graph",
+    "penstock.errors",
+    "penstock.kedro",
+    "penstock.protocols",
+    "penstock.testing",
+)
 """What gets pages. The packages that `penstock.__all__` names get pages as well."""
 
 NO_PAGES = r"!penstock\.\w+\."

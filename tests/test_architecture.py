@@ -32,7 +32,7 @@ LAYERS = [
     {"graph"},
     {"runs"},
     {"runner"},
-    {"__init__"},
+    {"__init__", "protocols"},
     {"kedro", "testing"},
 ]
 """From the ground up: a module imports from its own part of the package and from the layers below, never from beside or above."""

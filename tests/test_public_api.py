@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import os
+import pickle
 import subprocess
 import sys
+import types
 from pathlib import Path
 
+import cloudpickle
 import pytest
 from packaging.requirements import Requirement
 
@@ -137,6 +140,26 @@ def test_the_api_works_as_its_users_write_it(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_penstock_pipeline_is_a_module_like_others():
+    """Type checkers know no module that can be called, and nothing pickles one that is of another class than modules are."""
+    assert type(penstock.pipeline) is types.ModuleType
+    with pytest.raises(TypeError, match="'module' object is not callable"):
+        penstock.pipeline([])
+
+
+def test_a_node_that_runs_a_pipeline_can_be_pickled():
+    """Its function refers to the package, which it has imported with `from penstock import pipeline`."""
+    package = penstock.pipeline
+
+    def run_another(text):
+        pipe = package.pipeline([package.node(len, "text", "length", name="count")])
+        return penstock.run(pipe, {"text": text})["length"].load()
+
+    sent = pickle.loads(cloudpickle.dumps(penstock.node(run_another, "text", "length", name="outer")))
+
+    assert sent.run({"text": "abc"}) == {"length": 3}
+
+
 def test_the_types_travel_with_the_package():
     assert (Path(penstock.__file__).parent / "py.typed").exists()
 
@@ -162,7 +185,7 @@ def test_the_oldest_release_is_installed(package):
 
 
 @pytest.mark.parametrize(
-    "package", ["pipeline", "io", "runner", "hooks", "errors", "graph", "kedro", "testing"]
+    "package", ["pipeline", "io", "runner", "hooks", "errors", "graph", "kedro", "protocols", "testing"]
 )
 def test_the_first_page_of_the_reference_names_each_package_that_has_a_page(package):
     """The page links the names, and nothing else leads to `penstock.kedro` or `penstock.errors`."""

@@ -35,6 +35,14 @@ def test_the_first_program_runs_in_an_empty_folder_as_a_script(tmp_path):
     assert (tmp_path / "report.txt").read_text() == "mean 6.0, spread 7.0"
 
 
+def test_the_first_program_with_typed_functions_gives_the_same(tmp_path):
+    """Type checkers take it in their strict modes, which refuse lambdas."""
+    typed = (ROOT / "tests" / "typing" / "first_run_typed.py").read_text(encoding="utf-8")
+
+    assert run_in_turn([typed], tmp_path) == [FIRST.output]
+    assert typed.endswith(FIRST.code.partition("report = ")[2])
+
+
 @pytest.mark.parametrize("runner", ["SequentialRunner", "ParallelRunner"])
 def test_one_changed_line_gives_the_same_on_another_runner(tmp_path, runner):
     program = FIRST.code.replace("penstock.ThreadRunner()", f"penstock.{runner}()")

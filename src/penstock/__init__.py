@@ -3,8 +3,8 @@
 A pipeline is made of nodes (`penstock.pipeline`), a catalog has the data (`penstock.io`), a runner runs the pipeline on one
 scheduler (`penstock.runner`), and plugins follow the run (`penstock.hooks`). All public names can be imported from here.
 
-`penstock.errors` has all errors, `penstock.graph` the plan of a run, `penstock.kedro` runners for Kedro projects, and
-`penstock.testing` tests for a runner of your own.
+`penstock.errors` has all errors, `penstock.graph` the plan of a run, `penstock.kedro` runners for Kedro projects,
+`penstock.protocols` the types of what a run takes, and `penstock.testing` tests for a runner of your own.
 
 Example:
     >>> import penstock

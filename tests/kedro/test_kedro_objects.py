@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.io.cached_dataset import CachedDataset
@@ -93,3 +97,14 @@ def test_an_error_of_a_dataset_gets_the_name_once():
 
     assert str(named.value) == "a: gone"
     assert again.value is named.value
+
+
+def test_objects_of_kedro_are_taken_where_their_types_say_so():
+    """The same file passes the strict modes of type checkers: so what is typed is true."""
+    script = Path(__file__).parents[1] / "typing" / "kedro_objects.py"
+
+    done = subprocess.run(
+        [sys.executable, "-W", "error", script], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import penstock
 from penstock.errors import InvalidNodeError, OutputNotUniqueError, PipelineError
 from penstock.pipeline import Pipeline, node, pipeline
 from tests.pipeline.strategies import anything, names, pipelines
@@ -243,10 +242,3 @@ def test_two_datasets_cannot_be_mapped_to_one_name_where_that_makes_no_pipeline(
         pipeline(nodes, outputs={"b": "x", "c": "x"})
     with pytest.raises(InvalidNodeError, match="'x'"):
         pipeline(nodes, inputs={"a": "x"}, outputs={"c": "x"})
-
-
-def test_the_package_may_be_called_like_the_function_of_its_name():
-    """Every public name is importable from `penstock`, and `penstock.pipeline` is the package as well."""
-    made = penstock.pipeline([penstock.node(len, "a", "b", name="count")])
-
-    assert made.nodes == [node(len, "a", "b", name="count")]

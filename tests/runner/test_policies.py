@@ -179,7 +179,7 @@ def test_preflight_sees_the_datasets_of_nodes_with_retries(is_async, tmp_path):
 INTERRUPTED = """
 import os, signal, threading, time
 import penstock
-from penstock import node, pipeline
+from penstock.pipeline import node, pipeline
 
 def fails():
     print("tried", flush=True)

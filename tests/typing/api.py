@@ -3,6 +3,8 @@
 python tests/typing/api.py <an empty folder>
 """
 
+# pyright: strict
+
 from __future__ import annotations
 
 import logging
@@ -80,7 +82,7 @@ def sums() -> Pipeline:
             name="weighted",
             tags=["second", "last"],
         ),
-        node(lambda total: f"total {total}", "total", "report", name="report"),
+        node("total {}".format, "total", "report", name="report"),
         node(lines, "total", "log", name="lines"),
     ]
     return pipeline(nodes)

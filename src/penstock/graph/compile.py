@@ -154,7 +154,8 @@ class _Compiler:
 
     @cached_property
     def _parents(self) -> Mapping[Any, Iterable[Any]]:
-        return self.pipeline.node_dependencies
+        parents: Mapping[Any, Iterable[Any]] = self.pipeline.node_dependencies
+        return parents
 
     def _add(self, node: NodeLike, inputs: Iterable[str], waits: list[Reference]) -> None:
         """Add the tasks of a node that reads these datasets; they start after the tasks `waits`."""

@@ -6,10 +6,6 @@ pipelines or use Dask (`penstock.runner`). Users import `node` and `pipeline` fr
 
 from __future__ import annotations
 
-import sys
-from types import ModuleType
-from typing import Any
-
 from penstock.pipeline.namespaces import GroupedNodes
 from penstock.pipeline.node import Node
 from penstock.pipeline.pipeline import Pipeline
@@ -21,12 +17,3 @@ pipeline = Pipeline
 """Another name of `Pipeline`: `pipeline(...)` makes one."""
 
 __all__ = ["GroupedNodes", "Node", "Pipeline", "node", "pipeline"]
-
-
-class _CallablePackage(ModuleType):
-    def __call__(self, *args: Any, **kwargs: Any) -> Pipeline:
-        return pipeline(*args, **kwargs)
-
-
-# `penstock.pipeline` is this package, and can be called like the function: `from penstock import node, pipeline` works.
-sys.modules[__name__].__class__ = _CallablePackage

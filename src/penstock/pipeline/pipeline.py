@@ -142,9 +142,13 @@ class Pipeline(Selectable):
         """The nodes in layers: the nodes of one layer do not depend on each other."""
         return [[self._nodes[name] for name in layer] for layer in self._layers]
 
-    @cached_property
+    @property
     def node_dependencies(self) -> Mapping[Node, frozenset[Node]]:
         """For each node, the nodes that produce its inputs."""
+        return self._dependencies
+
+    @cached_property
+    def _dependencies(self) -> Mapping[Node, frozenset[Node]]:
         nodes, above = self._nodes, self._parents
         return MappingProxyType(
             {node: frozenset(nodes[name] for name in above[node.name]) for node in self._ordered}

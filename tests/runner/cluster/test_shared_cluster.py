@@ -296,7 +296,8 @@ def test_nothing_of_ours_grows_with_the_number_of_runs(narrow, tmp_path):
 
 KILLED = """
 import time
-from penstock import DaskRunner, DataCatalog, TextDataset, node, pipeline
+from penstock import DaskRunner, DataCatalog, TextDataset, node
+from penstock.pipeline import pipeline
 
 def wait(text):
     print("at work", flush=True)

@@ -13,7 +13,8 @@ import pytest
 
 PROGRAM = """
 import os, time
-from penstock import DataCatalog, ParallelRunner, node, pipeline
+from penstock import DataCatalog, ParallelRunner, node
+from penstock.pipeline import pipeline
 
 def make(_):
     return bytearray(10_000_000)

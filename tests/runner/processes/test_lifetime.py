@@ -24,7 +24,7 @@ from penstock.testing import fail
 
 OPEN = """
 import os, signal, sys, time
-from penstock import DataCatalog, ParallelRunner, node, pipeline
+from penstock import DataCatalog, ParallelRunner, node
 from penstock.errors import RunnerError
 from penstock.pipeline import pipeline
 who = pipeline([node(os.getpid, None, "pid", name="who")])

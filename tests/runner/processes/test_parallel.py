@@ -55,7 +55,7 @@ def test_nodes_run_in_processes_of_their_own_which_end_with_the_run(runner):
 def test_a_script_needs_no_main_guard(script):
     process = script(
         """
-from penstock import DataCatalog, ParallelRunner, node, pipeline
+from penstock import DataCatalog, ParallelRunner, node
 from penstock.pipeline import pipeline
 offset = 5
 class Level:
