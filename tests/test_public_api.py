@@ -49,6 +49,7 @@ NAMES_BY_PACKAGE = {
         "PickleDataset",
         "SharedMemoryDataCatalog",
         "TextDataset",
+        "parameters",
     ],
     "penstock.runner": [
         "AbstractRunner",

@@ -65,6 +65,7 @@ from penstock.io import (
     PickleDataset,
     SharedMemoryDataCatalog,
     TextDataset,
+    parameters,
 )
 from penstock.pipeline import GroupedNodes, Node, Pipeline, node
 from penstock.runner import (
@@ -141,6 +142,7 @@ __all__ = [
     "hooks",
     "io",
     "node",
+    "parameters",
     "pipeline",
     "run",
     "runner",

@@ -56,6 +56,7 @@ def test_local_files_do_not_import_fsspec(tmp_path):
         "PickleDataset",
         "SharedMemoryDataCatalog",
         "TextDataset",
+        "parameters",
     ],
 )
 def test_the_public_names_are_there(name):
@@ -64,4 +65,4 @@ def test_the_public_names_are_there(name):
 
 
 def test_there_are_no_other_public_names():
-    assert len(penstock.io.__all__) == 14
+    assert len(penstock.io.__all__) == 15

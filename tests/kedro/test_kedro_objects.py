@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
+from kedro.framework.context import KedroContext
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.io.cached_dataset import CachedDataset
 from kedro.io.core import DatasetError
 from kedro.io.shared_memory_dataset import SharedMemoryDataset
+from pydantic import BaseModel
 
+import penstock
 from penstock.errors import PenstockError
 from penstock.io import DataCatalog as OwnCatalog
 from penstock.io.kedro_objects import (
@@ -108,3 +114,34 @@ def test_objects_of_kedro_are_taken_where_their_types_say_so():
     )
 
     assert done.returncode == 0, done.stderr
+
+
+class Typed(BaseModel):
+    """Kedro 1.7 makes such objects of the parameters of nodes that annotate them."""
+
+    alpha: float = 1.0
+    tree: dict[str, int] = {"depth": 3}
+
+
+@dataclass
+class Plain:
+    kind: ClassVar[str] = "plain"
+    inner: Typed = field(default_factory=Typed)
+
+
+@pytest.mark.newest
+@pytest.mark.filterwarnings("ignore:Accessing the 'model_fields'")  # Kedro does
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"model": {"alpha": 1, "tree": {"depth": 3}}, "share": 0.5},
+        {"empty": {}, "none": None, "list": [{"a": 1}], "class": Plain},
+        {1: {2: {3: 4}}, "a.b": {"c": 1}},
+        {"typed": Typed(), "plain": Plain()},
+    ],
+)
+def test_parameters_are_those_of_a_project_of_kedro(given):
+    """A session fills the catalog with what this method returns."""
+    kedros = KedroContext._get_parameters(SimpleNamespace(params=given))
+
+    assert list(penstock.parameters(given).items()) == list(kedros.items())

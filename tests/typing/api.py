@@ -158,7 +158,9 @@ class Lines:
 def stored(folder: Path) -> DataCatalog:
     """A catalog with data, and with datasets of all makes."""
     folder.mkdir()
-    catalog = DataCatalog({"params:factor": 0.5, "left": MemoryDataset(copy_mode="copy")})
+    parameters = penstock.parameters({"factor": 0.5, "model": {"alpha": 1}})
+    assert_type(parameters, dict[str, Any])
+    catalog = DataCatalog({**parameters, "left": MemoryDataset(copy_mode="copy")})
     catalog["numbers"] = NumbersDataset(folder / "numbers.txt")
     catalog["right"] = PickleDataset(str(folder / "right.pkl"))
     catalog["total"] = CachedDataset(JSONDataset(folder / "total.json"))

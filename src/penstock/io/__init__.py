@@ -12,6 +12,7 @@ from penstock.io.catalog import DataCatalog, SharedMemoryDataCatalog
 from penstock.io.dataset import AbstractDataset
 from penstock.io.files import FileDataset, JSONDataset, PickleDataset, TextDataset
 from penstock.io.memory import MemoryDataset
+from penstock.io.parameter_names import parameters
 from penstock.io.tables import CSVDataset, ParquetDataset
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "PickleDataset",
     "SharedMemoryDataCatalog",
     "TextDataset",
+    "parameters",
 ]
