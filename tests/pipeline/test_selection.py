@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,6 +64,7 @@ def test_from_inputs_starts_at_consumers_and_to_outputs_at_producers(whole, data
     assert names(whole.to_outputs(*chosen)) == names(whole.to_nodes(*producers))
 
 
+@pytest.mark.filterwarnings("ignore:no node has the tag")
 @given(pipelines_with_nodes(), st.sets(st.sampled_from(["red", "blue"])))
 def test_a_filter_is_the_intersection_of_its_selections(drawn, tags):
     whole, chosen = drawn
@@ -110,11 +113,47 @@ def test_unknown_nodes_are_reported_sorted_with_similar_full_names(whole, method
     assert "'k.l.one', 'x.y.clean'" in str(raised.value)
 
 
-def test_any_tag_selects_and_an_unknown_one_selects_nothing(whole):
+def test_any_tag_selects_and_none_selects_nothing(whole):
     assert names(whole.only_nodes_with_tags("red")) == ["report", "x.y.clean"]
-    assert names(whole.only_nodes_with_tags("blue", "nope")) == ["report"]
+    assert names(whole.only_nodes_with_tags("blue", "red")) == ["report", "x.y.clean"]
     assert names(whole.only_nodes_with_tags()) == []
-    assert names(whole.only_nodes_with_tags("nope")) == []
+
+
+@pytest.mark.parametrize(
+    ("tags", "warning", "chosen"),
+    [
+        (["bleu"], "no node has the tag 'bleu'. The nearest are 'blue', 'red'", []),
+        (["blue", "rad"], "no node has the tag 'rad'. The nearest are 'red', 'blue'", ["report"]),
+        (["rad", "1"], "no node has the tags '1', 'rad'. The nearest are", []),
+    ],
+)
+def test_an_unknown_tag_selects_nothing_and_is_warned_of_with_the_nearest(whole, tags, warning, chosen):
+    """A misspelt tag ran nothing, in silence."""
+    with pytest.warns(UserWarning, match=re.escape(warning)) as caught:
+        selected = whole.only_nodes_with_tags(*tags)
+
+    assert names(selected) == chosen
+    assert [each.filename for each in caught] == [__file__]
+
+
+def test_a_pipeline_without_tags_says_so(whole):
+    with pytest.warns(UserWarning, match="no node has the tag 'red': no node has any tag"):
+        assert names(whole.only_nodes("k.l.one").only_nodes_with_tags("red")) == []
+
+
+def test_a_filter_warns_of_an_unknown_tag(whole):
+    with pytest.warns(UserWarning, match="no node has the tag 'bleu'. The nearest") as caught:
+        assert names(whole.filter(tags=["bleu", "red"], from_nodes=["report"])) == ["report"]
+
+    assert [each.filename for each in caught] == [__file__]
+
+
+def test_a_filter_that_leaves_no_node_names_the_nearest_tags(whole):
+    """There is an error already: no warning comes before it."""
+    with pytest.raises(SelectionError, match="no nodes after") as raised:
+        whole.filter(tags=["bleu"])
+
+    assert (raised.value.names, raised.value.close) == (["bleu"], ["blue", "red"])
 
 
 # Namespaces.

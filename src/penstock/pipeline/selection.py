@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -55,17 +56,18 @@ class Selectable(ABC):
         """The nodes that have any of these tags.
 
         Args:
-            *tags: Tags; no node needs to have them.
+            *tags: Tags; a warning names the nearest ones for a tag that no node has.
 
         Returns:
-            A pipeline of these nodes.
+            A pipeline of these nodes; an empty one if there are none.
 
         Example:
             >>> from penstock.pipeline import node, pipeline
             >>> whole = pipeline([node(len, "a", "b", tags="daily"), node(str, "b", "c", name="show")])
-            >>> whole.only_nodes_with_tags("daily", "weekly").outputs()
+            >>> whole.only_nodes_with_tags("daily").outputs()
             {'b'}
         """
+        self._warn_of_unknown(tags)
         return self._subset(self._tagged(tags))
 
     def only_nodes_with_namespaces(self: _Selected, node_namespaces: Iterable[str]) -> _Selected:
@@ -254,7 +256,11 @@ class Selectable(ABC):
         found = [select(names) for wanted, select in selections if (names := _as_list(wanted))]
         chosen = set(self._nodes).intersection(*found)
         if not chosen:
-            raise SelectionError("the pipeline has no nodes after applying all filters", [])
+            unknown, nearest = self._unknown_tags(_as_list(tags))
+            and_tags = ", and none with these tags" if unknown else ""
+            problem = f"the pipeline has no nodes after applying all filters{and_tags}"
+            raise SelectionError(problem, unknown, nearest)
+        self._warn_of_unknown(_as_list(tags))
         return self._subset(chosen)
 
     def _named(self, names: Iterable[str]) -> set[str]:
@@ -291,6 +297,21 @@ class Selectable(ABC):
 
     def _tagged(self, tags: Iterable[str]) -> set[str]:
         return {name for name, node in self._nodes.items() if not node.tags.isdisjoint(tags)}
+
+    def _unknown_tags(self, tags: Iterable[str]) -> tuple[list[str], list[str]]:
+        """The tags that no node has, and the tags that are nearest to them, however far these are."""
+        known = set().union(*(node.tags for node in self._nodes.values()))
+        unknown = sorted(map(str, set(tags) - known))
+        return unknown, similar_names(unknown, known, similarity=0.0)
+
+    def _warn_of_unknown(self, tags: Iterable[str]) -> None:
+        unknown, nearest = self._unknown_tags(tags)
+        if unknown and self._nodes:
+            tags_text = f"tag{'s' if len(unknown) > 1 else ''} {', '.join(map(repr, unknown))}"
+            known = (
+                f". The nearest are {', '.join(map(repr, nearest))}" if nearest else ": no node has any tag"
+            )
+            warnings.warn(f"no node has the {tags_text}{known}", UserWarning, stacklevel=3)
 
     def _from_nodes(self, names: Iterable[str]) -> set[str]:
         return reachable(self._named(names), self._children)
