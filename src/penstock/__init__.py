@@ -67,7 +67,7 @@ from penstock.io import (
     TextDataset,
     parameters,
 )
-from penstock.pipeline import GroupedNodes, Node, Pipeline, node
+from penstock.pipeline import GroupedNodes, Node, Pipeline
 from penstock.runner import (
     AbstractRunner,
     NodePolicy,
@@ -84,6 +84,10 @@ if TYPE_CHECKING:
     from penstock.runner import DaskRunner, ParallelRunner
 
     __version__: str
+
+node = Node
+"""Another name of `Node`: `node(...)` makes one."""
+# Not imported: mypy would take `penstock.pipeline.node` for the module of that name when it reads its cache.
 
 __all__ = [
     "AbstractDataset",
