@@ -1,8 +1,13 @@
-"""Finds the names that the user may have meant, for errors about names that do not exist."""
+"""Finds the names that the user may have meant, for errors and warnings about names that do not exist."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from itertools import takewhile
+
+_SHORTEST_WORD = 4
+"""A slip in a shorter word is more often another word: `raw` and `row`, `x` and `y`."""
 
 
 def similar_names(
@@ -23,3 +28,25 @@ def similar_names(
     return list(
         dict.fromkeys(close for name in unknown for close in get_close_matches(name, names, most, similarity))
     )
+
+
+def is_misspelt(name: str, other: str) -> bool:
+    """Whether two different names differ by slips of the hand: in case or separators, or by one letter in each of some words.
+
+    Stricter than a likeness of the whole: `sales_north` and `sales_south` are two names, and so are `part_1` and `part_2`.
+    """
+    words, others = (re.findall(r"[^\W_]+", each.lower()) for each in (name, other))
+    if "".join(words) == "".join(others):
+        return True
+    pairs = zip(words, others, strict=False)
+    return len(words) == len(others) and all(one == two or _is_slip(one, two) for one, two in pairs)
+
+
+def _is_slip(word: str, other: str) -> bool:
+    """Whether a letter is missing, added or another one, or two neighbours have changed places."""
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(word, other, strict=False)))
+    one, two = word[same:], other[same:]
+    is_one_letter = two[1:] in {one, one[1:]} or one[1:] == two
+    is_swap = one[:2] == two[1::-1] and one[2:] == two[2:]
+    has_digit = re.search(r"\d", one[:1] + two[:1])
+    return (is_one_letter or is_swap) and not has_digit and min(len(word), len(other)) >= _SHORTEST_WORD

@@ -13,7 +13,7 @@ import pytest
 from kedro.framework.context import KedroContext
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.io.cached_dataset import CachedDataset
-from kedro.io.core import DatasetError
+from kedro.io.core import DatasetError, Version
 from kedro.io.shared_memory_dataset import SharedMemoryDataset
 from pydantic import BaseModel
 
@@ -29,6 +29,7 @@ from penstock.io.kedro_objects import (
     is_plain_memory,
     is_shared_memory,
     local_path,
+    missing_file,
     raise_with_dataset_name,
     release_cache,
     validators_of,
@@ -80,6 +81,25 @@ def test_the_path_of_a_dataset_of_files_is_read():
 
     assert local_path(kind(filepath="/data/a.json")) == "/data/a.json"
     assert local_path(kind(filepath="memory://a.json")) is None
+
+
+def test_a_file_that_is_missing_is_seen(tmp_path):
+    """Else a run would fail where it loads the file, after its slow nodes."""
+    datasets = pytest.importorskip("kedro_datasets.json"), pytest.importorskip("kedro_datasets.partitions")
+    make, partitions = datasets[0].JSONDataset, datasets[1].PartitionedDataset
+    path = tmp_path / "a.json"
+
+    assert missing_file(make(filepath=str(path))) == str(path)
+    assert missing_file(CachedDataset(make(filepath=str(path)))) == str(path)
+    assert missing_file(make(filepath=str(path), version=Version(None, None))) == str(path)
+    path.mkdir()
+    assert missing_file(make(filepath=str(path), version=Version(None, None))) is None
+    assert missing_file(make(filepath=str(path))) is None
+
+    assert missing_file(make(filepath="memory://a.json")) is None
+    assert missing_file(make(filepath=str(tmp_path / "*.json"))) is None
+    assert missing_file(partitions(path=str(tmp_path / "none"), dataset="json.JSONDataset")) is None
+    assert missing_file(MemoryDataset()) is None
 
 
 def test_a_part_of_a_catalog_validates_as_the_whole_does():

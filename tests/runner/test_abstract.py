@@ -153,13 +153,14 @@ def test_a_flag_that_is_a_text_is_refused(cls, name):
             ([node(len, "a", "b", name="n")], DataCatalog({"a": 1})),
             r"pipeline is a list: make one with pipeline",
         ),
-        ((SOME, {"a": 1}), r"catalog is a dict: make one with DataCatalog"),
+        ((SOME, [1]), r"catalog is a list: make one with DataCatalog\(\{\.\.\.\}\), or give a dict"),
+        ((DataCatalog(), SOME), r"pipeline is a DataCatalog.*catalog is a Pipeline"),
         ((SOME, DataCatalog), r"catalog is the class DataCatalog"),
         (
             (SOME, DataCatalog({"a": 1}), [object()]),
             r"hook manager is a list: make one with create_hook_manager",
         ),
-        (([], {}, ()), r"pipeline is a list.*catalog is a dict.*hook manager is a tuple"),
+        (([], [], ()), r"pipeline is a list.*catalog is a list.*hook manager is a tuple"),
     ],
 )
 @pytest.mark.parametrize("method", ["run", "run_only_missing", "plan"])

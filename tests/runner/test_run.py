@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import penstock
@@ -49,9 +51,23 @@ def test_a_catalog_is_taken_as_it_is():
     assert result["b"].load() == catalog["b"].load() == 2
 
 
-def test_a_text_is_refused_as_a_runner():
-    with pytest.raises(penstock.RunnerError, match="The runner is 'thread'; give a runner, for instance"):
-        penstock.run(ADD, {"a": 1}, "thread")
+@pytest.mark.parametrize(
+    ("text", "meant"), [("thread", "Thread"), ("SequentialRunner", "Sequential"), ("dask", "Dask")]
+)
+def test_a_text_is_refused_as_a_runner(text, meant):
+    message = f"The runner is '{text}'; give a runner, for instance penstock.{meant}Runner()"
+    with pytest.raises(penstock.RunnerError, match=re.escape(message)):
+        penstock.run(ADD, {"a": 1}, text)
+
+
+@pytest.mark.parametrize("catalog", [{"a": 1}, DataCatalog({"a": 1})])
+def test_a_catalog_in_the_place_of_the_runner_is_refused(catalog):
+    kind = type(catalog).__name__
+
+    with pytest.raises(penstock.RunnerError, match=f"is a ThreadRunner, and the runner a {kind}: swap them"):
+        penstock.run(ADD, ThreadRunner(1), catalog)
+    with pytest.raises(penstock.RunnerError, match=f"The runner is a {kind}; give a runner"):
+        penstock.run(ADD, {"a": 1}, catalog)
 
 
 @pytest.mark.parametrize("catalog", [[1], "a", 3])

@@ -29,7 +29,7 @@ from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from penstock.graph.builder import GraphBuilder
-from penstock.graph.datasets import DatasetIndex, Place, check_inputs
+from penstock.graph.datasets import DatasetIndex, Place, as_catalog, check_inputs
 from penstock.graph.plan import Plan
 from penstock.hooks.calls import NO_HOOKS, Hooks
 from penstock.io.kedro_objects import is_plain_memory
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 def compile_pipeline(
     pipeline: PipelineLike,
-    catalog: CatalogLike,
+    catalog: CatalogLike | Mapping[str, Any],
     *,
     hooks: Hooks = NO_HOOKS,
     run_id: str | None = None,
@@ -59,7 +59,7 @@ def compile_pipeline(
 
     Args:
         pipeline: A pipeline of Penstock or Kedro.
-        catalog: Its datasets are loaded and saved; datasets that it does not have stay in memory.
+        catalog: A catalog, or datasets and data by name. They are loaded and saved; what it does not have stays in memory.
         hooks: The node and dataset hooks that the tasks fire.
         run_id: The run id that hooks get; the keys of the graph have a random one of their own.
         is_async: Each node loads its inputs at the same time and saves its outputs at the same time, in threads of its task.
@@ -71,6 +71,7 @@ def compile_pipeline(
     Raises:
         MissingInputError: The catalog does not have all free inputs of the pipeline.
         InvalidNodeError: With `is_async`, the function of a node is a generator.
+        TypeError: The catalog is neither a catalog nor a dict.
 
     Example:
         >>> import dask
@@ -81,6 +82,7 @@ def compile_pipeline(
         >>> dask.get(plan.graph, plan.keys)
         (42,)
     """
+    catalog = as_catalog(catalog)
     check_inputs(pipeline, catalog)
     if is_async:
         check_no_generators(pipeline.nodes)

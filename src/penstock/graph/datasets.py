@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from dask.sizeof import sizeof
 
@@ -139,6 +139,15 @@ class DatasetIndex:
             return DatasetInfo(dataset, Place.STORED, copy_mode)
         to_send = memory_dataset_for_graph(name, dataset, self._catalog, leaves_process=self.leaves_process)
         return DatasetInfo(to_send, Place.MEMORY, copy_mode)
+
+
+def as_catalog(catalog: CatalogLike | Mapping[str, Any]) -> CatalogLike:
+    """The catalog, or one that has the datasets and data of a mapping.
+
+    Raises:
+        TypeError: It is neither.
+    """
+    return cast("CatalogLike", catalog) if hasattr(catalog, "load") else DataCatalog(catalog)
 
 
 def check_inputs(pipeline: PipelineLike, catalog: CatalogLike) -> None:

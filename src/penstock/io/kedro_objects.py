@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -24,6 +25,10 @@ _LOCAL_PROTOCOLS = {"", "file", "local"}
 
 _FILE_CACHE_ATTRIBUTES = ("resolve_load_version", "_fs", "_filesystem")
 """A dataset with one of these remembers versions or listings: versioned datasets of Kedro, and datasets on fsspec."""
+
+
+_PATTERN = frozenset("*?[{")
+"""A path with one of these stands for any number of files, in datasets of Spark for instance."""
 
 
 # Datasets in memory
@@ -106,6 +111,21 @@ def local_path(dataset: Any) -> str | None:
     path = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
     is_local = getattr(dataset, "_protocol", "file") in _LOCAL_PROTOCOLS and "://" not in str(path)
     return str(path) if path is not None and is_local else None
+
+
+def missing_file(dataset: Any) -> str | None:
+    """The path from which a dataset would load and where there is nothing on this machine; None if it could load, or none can tell.
+
+    A versioned dataset of Kedro loads from a folder of this path.
+    """
+    if is_cached(dataset):
+        return None if dataset.exists() else missing_file(inner_dataset(dataset))
+    # `_path` of `kedro-datasets` is a folder that may be empty, or not be there yet.
+    has_file = any(getattr(dataset, name, None) is not None for name in ("_location", "_filepath"))
+    path = local_path(dataset) if has_file else None
+    if path is None or _PATTERN.intersection(path):
+        return None
+    return None if os.path.exists(path) else path  # noqa: PTH110 - a folder that may not be read is no error here
 
 
 # Catalogs

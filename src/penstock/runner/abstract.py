@@ -23,11 +23,13 @@ from penstock.logs.current_node import current_node_restored, naming_nodes
 from penstock.runner.lifetime import Openable
 from penstock.runner.missing import missing_outputs, only_missing, resume_nodes
 from penstock.runner.preflight import (
-    check_arguments,
     check_can_be_sent,
     check_confirms,
+    checked_arguments,
     checked_flag,
     release_output_caches,
+    warn_of_datasets,
+    warn_of_no_nodes,
 )
 from penstock.runs.progress_bar import progress_bar
 from penstock.runs.recorder import Recorder
@@ -93,7 +95,7 @@ class AbstractRunner(Openable, ABC):
     def run(
         self,
         pipeline: PipelineLike,
-        catalog: CatalogLike,
+        catalog: CatalogLike | Mapping[str, Any],
         hook_manager: Any = None,
         run_id: str | None = None,
         only_missing_outputs: bool = False,  # noqa: FBT001, FBT002 - the contract: usable positionally
@@ -104,7 +106,7 @@ class AbstractRunner(Openable, ABC):
 
         Args:
             pipeline: The nodes to run: a `Pipeline`, or one of Kedro.
-            catalog: Has the free inputs; gets a dataset for each name that it lacks.
+            catalog: Has the free inputs, and gets a dataset for each name that it lacks; or datasets and data by name.
             hook_manager: A pluggy manager; its node and dataset hooks fire where the nodes run.
             run_id: Passed to hooks; random by default.
             only_missing_outputs: Skip nodes whose stored outputs exist.
@@ -129,7 +131,8 @@ class AbstractRunner(Openable, ABC):
             >>> SequentialRunner().run(pipeline([double]), DataCatalog({"x": 21}))["y"].load()
             42
         """
-        check_arguments(pipeline, catalog, hook_manager)
+        catalog = checked_arguments(pipeline, catalog, hook_manager)
+        warn_of_no_nodes(pipeline, self._log)
         by_node = self._policies_by_node(pipeline, policies)
         asked = pipeline.outputs()
         if checked_flag("only_missing_outputs", only_missing_outputs):
@@ -139,7 +142,7 @@ class AbstractRunner(Openable, ABC):
     def run_only_missing(
         self,
         pipeline: PipelineLike,
-        catalog: CatalogLike,
+        catalog: CatalogLike | Mapping[str, Any],
         hook_manager: Any = None,
         run_id: str | None = None,
     ) -> RunResult:
@@ -164,12 +167,15 @@ class AbstractRunner(Openable, ABC):
             >>> result["code"].load(), [record.node for record in result.records]
             ('0xff', ['encode'])
         """
-        check_arguments(pipeline, catalog, hook_manager)
+        catalog = checked_arguments(pipeline, catalog, hook_manager)
+        warn_of_no_nodes(pipeline, self._log)
         by_node = self._policies_by_node(pipeline)
         needed = missing_outputs(pipeline, catalog)
         return self._run(needed, pipeline.outputs(), catalog, hook_manager, run_id, by_node)
 
-    def plan(self, pipeline: PipelineLike, catalog: CatalogLike, hook_manager: Any = None) -> Plan:
+    def plan(
+        self, pipeline: PipelineLike, catalog: CatalogLike | Mapping[str, Any], hook_manager: Any = None
+    ) -> Plan:
         """The plan of a run: the Dask graph, and what each node loads and saves. Nothing is run, loaded or registered.
 
         Args:
@@ -197,7 +203,7 @@ class AbstractRunner(Openable, ABC):
             >>> [value.fetch() for value in runner.execute(plan, runner.backend())]
             [1]
         """
-        check_arguments(pipeline, catalog, hook_manager)
+        catalog = checked_arguments(pipeline, catalog, hook_manager)
         hooks, backend = Hooks(hook_manager), self.backend()
         plan = compile_pipeline(pipeline, catalog, hooks=hooks, is_async=self.is_async, backend=backend)
         return with_policies(plan, self._policies_by_node(pipeline))
@@ -317,6 +323,7 @@ class AbstractRunner(Openable, ABC):
     def _register(self, pipeline: PipelineLike, catalog: CatalogLike) -> dict[str, DatasetLike | None]:
         """All datasets by name, registered before any node starts, since two tasks could make the same one at the same time."""
         check_inputs(pipeline, catalog)
+        warn_of_datasets(pipeline, catalog, self._log)
         own_default, datasets = self._own_default(), {}
         for name in sorted(pipeline.datasets()):
             if own_default is not None and name not in catalog:

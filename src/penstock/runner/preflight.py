@@ -2,37 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from penstock._pickling import why_not_sendable
+from penstock._similar import is_misspelt
 from penstock.errors import CannotSendError, DatasetError, DatasetNotFoundError, RunnerError
-from penstock.io.kedro_objects import inner_dataset, is_cached, release_cache, release_file_cache
+from penstock.graph.datasets import as_catalog
+from penstock.io.kedro_objects import (
+    inner_dataset,
+    is_cached,
+    missing_file,
+    release_cache,
+    release_file_cache,
+)
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, DatasetLike, NodeLike, PipelineLike
     from penstock.hooks import Hooks
 
+_MOST_PAIRS = 100_000
+"""So many names are compared with each other in some 0.1 s. With more outputs and unused datasets than that, none is."""
 
-def check_arguments(pipeline: Any, catalog: Any, hook_manager: Any) -> None:
+
+def checked_arguments(pipeline: Any, catalog: Any, hook_manager: Any) -> CatalogLike:
     """Check the types of the arguments of `run`: arguments in the wrong order would fail late, with an unclear error.
+
+    Returns:
+        The catalog; of a mapping, a catalog that has its datasets and data.
 
     Raises:
         RunnerError: Names every argument of a wrong type.
     """
     problems = []
     if isinstance(pipeline, type) or not hasattr(pipeline, "grouped_nodes"):
-        problems.append(f"the pipeline is {_kind(pipeline)}: make one with pipeline([...])")
-    if isinstance(catalog, type) or not hasattr(catalog, "load"):
+        problems.append(f"the pipeline is {kind_of(pipeline)}: make one with pipeline([...])")
+    if isinstance(catalog, type) or not (hasattr(catalog, "load") or isinstance(catalog, Mapping)):
         problems.append(
-            f"the catalog is {_kind(catalog)}: make one with DataCatalog({{...}}), or call penstock.run"
+            f"the catalog is {kind_of(catalog)}: make one with DataCatalog({{...}}), or give a dict"
         )
     if hook_manager is not None and not hasattr(hook_manager, "hook"):
         problems.append(
-            f"the hook manager is {_kind(hook_manager)}: make one with create_hook_manager([...]), or call penstock.run"
+            f"the hook manager is {kind_of(hook_manager)}: make one with create_hook_manager([...]), or call penstock.run"
         )
     if problems:
         raise RunnerError("; ".join(problems))
+    return as_catalog(catalog)
+
+
+def warn_of_no_nodes(pipeline: PipelineLike, log: logging.Logger) -> None:
+    """Log a warning if there is nothing to run, for instance since a selection named a misspelt tag."""
+    if not pipeline.nodes:
+        log.warning("The pipeline has no node: nothing runs")
+
+
+def warn_of_datasets(pipeline: PipelineLike, catalog: CatalogLike, log: logging.Logger) -> None:
+    """Log a warning of files that the run will load and that are not there, and of outputs whose names look misspelt."""
+    paths = {name: missing_file(catalog.get(name)) for name in sorted(pipeline.inputs())}
+    missing = ", ".join(f"{name} ({path})" for name, path in paths.items() if path is not None)
+    if missing:
+        log.warning("Files that the run will load are not on this machine: %s", missing)
+    for name, meant in _misspelt_outputs(pipeline, catalog):
+        log.warning(
+            "The output %r is read by no node, and the catalog does not have it. Did you mean %r, which the catalog has "
+            "and no node uses?",
+            name,
+            meant,
+        )
+
+
+def _misspelt_outputs(pipeline: PipelineLike, catalog: CatalogLike) -> list[tuple[str, str]]:
+    """The outputs that the catalog lacks, each with a dataset of nearly its name that no node uses."""
+    lacking = sorted(name for name in pipeline.outputs() if name not in catalog)
+    if not lacking or not hasattr(catalog, "keys"):
+        return []
+    unused = sorted(set(catalog.keys()) - pipeline.datasets())
+    if len(lacking) * len(unused) > _MOST_PAIRS:
+        return []
+    return [(name, known) for name in lacking for known in unused if is_misspelt(name, known)]
 
 
 def checked_flag(name: str, value: object) -> bool:
@@ -73,7 +121,8 @@ def _why_not_confirmable(dataset: DatasetLike | None) -> str:
     return f"a {type(dataset).__name__} has no method `confirm`"
 
 
-def _kind(thing: object) -> str:
+def kind_of(thing: object) -> str:
+    """The thing's class in words, for errors."""
     return f"the class {thing.__name__}" if isinstance(thing, type) else f"a {type(thing).__name__}"
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from penstock._similar import similar_names
 from penstock.errors import RunnerError
+from penstock.graph.datasets import as_catalog
 from penstock.graph.keys import new_run_id
 from penstock.hooks import create_hook_manager
-from penstock.io.catalog import DataCatalog
+from penstock.runner.preflight import kind_of
 from penstock.runner.sequential import SequentialRunner
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from penstock.graph.policies import Policies
     from penstock.runner.abstract import AbstractRunner
     from penstock.runs.result import RunResult
+
+_RUNNERS = ("DaskRunner", "ParallelRunner", "SequentialRunner", "ThreadRunner")
 
 
 def run(  # noqa: PLR0913 - all that a run can be given
@@ -56,11 +60,11 @@ def run(  # noqa: PLR0913 - all that a run can be given
         >>> result["mean"].load(), [record.node for record in result.records]
         (4.0, ['clean', 'mean'])
     """
-    _check_runner(runner)
+    _check_runner(runner, catalog)
     runner = runner or SequentialRunner()
     manager = create_hook_manager(hooks)
     run_id = run_id or new_run_id()
-    datasets: Any = catalog if hasattr(catalog, "load") else DataCatalog(catalog)
+    datasets = as_catalog(catalog)
     run_params = {"run_id": run_id, "runner": repr(runner), "only_missing_outputs": only_missing_outputs}
     about: dict[str, Any] = {"run_params": run_params, "pipeline": pipeline, "catalog": datasets}
     manager.hook.before_pipeline_run(**about)
@@ -75,8 +79,15 @@ def run(  # noqa: PLR0913 - all that a run can be given
     return result
 
 
-def _check_runner(runner: object) -> None:
+def _check_runner(runner: object, catalog: object) -> None:
     if isinstance(runner, type):
         raise RunnerError(f"The runner is the class {runner.__name__}; give an instance: {runner.__name__}()")
-    if runner is not None and not hasattr(runner, "run"):
-        raise RunnerError(f"The runner is {runner!r}; give a runner, for instance penstock.ThreadRunner()")
+    if runner is None or hasattr(runner, "run"):
+        return
+    if hasattr(catalog, "run"):
+        given = f"The catalog is {kind_of(catalog)}, and the runner {kind_of(runner)}"
+        raise RunnerError(f"{given}: swap them. Write run(pipeline, catalog, runner)")
+    shown, meant = kind_of(runner), "ThreadRunner"
+    if isinstance(runner, str):
+        shown, meant = repr(runner), similar_names([runner], _RUNNERS, most=1, similarity=0.0)[0]
+    raise RunnerError(f"The runner is {shown}; give a runner, for instance penstock.{meant}()")

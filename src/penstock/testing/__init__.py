@@ -20,7 +20,7 @@ import pytest
 pytest.register_assert_rewrite(
     *(
         f"penstock.testing.{group}"
-        for group in ("errors", "hooks", "loads", "logs", "results", "stores", "values")
+        for group in ("errors", "hooks", "loads", "logs", "preflight", "results", "stores", "values")
     )
 )
 
@@ -29,6 +29,7 @@ from penstock.testing.errors import ErrorPromises, notes_of  # noqa: E402
 from penstock.testing.hooks import HookPromises  # noqa: E402
 from penstock.testing.loads import LoadPromises  # noqa: E402
 from penstock.testing.logs import LogPromises  # noqa: E402
+from penstock.testing.preflight import PreflightPromises  # noqa: E402
 from penstock.testing.results import ResultPromises  # noqa: E402
 from penstock.testing.stores import StorePromises  # noqa: E402
 from penstock.testing.values import ValuePromises  # noqa: E402
@@ -47,7 +48,14 @@ __all__ = [
 
 
 class RunnerContract(
-    ValuePromises, LoadPromises, StorePromises, HookPromises, ErrorPromises, ResultPromises, LogPromises
+    PreflightPromises,
+    ValuePromises,
+    LoadPromises,
+    StorePromises,
+    HookPromises,
+    ErrorPromises,
+    ResultPromises,
+    LogPromises,
 ):
     """All promises of a runner, as tests. A subclass defines the fixture `runner` and sets the attributes below.
 
