@@ -149,6 +149,13 @@ def test_all_parameters_together_are_never_renamed(whole):
     assert datasets_as_written(mapped, "ns.one")[0] == ["ns.raw", "params:speed", "parameters"]
 
 
+def test_one_parameter_may_get_the_name_of_all_of_them(whole):
+    """As in Kedro: the parameter `parameters` is not the dataset of all parameters."""
+    mapped = pipeline(whole, parameters={"rate": "parameters"})
+
+    assert datasets_as_written(mapped, "one")[0] == ["raw", "params:parameters", "parameters"]
+
+
 def test_intermediate_datasets_may_stand_among_outputs(whole):
     mapped = pipeline(whole, outputs={"clean@w": "kept@w", "clean@r": "kept@r"}, namespace="ns")
 
@@ -206,6 +213,15 @@ def test_unknown_names_are_reported_sorted_with_similar_names_and_no_others(whol
     assert {"raw", "model", "params:rate"} >= set(meant) - {"parameters", "params:model.depth"}
     assert {"raw", "model"} <= set(meant)
     assert "clean" not in str(raised.value)
+
+
+@pytest.mark.parametrize("mapping", ["parameters", {"parameters": "x"}, {"parameters": "x", "rate": "speed"}])
+def test_parameters_as_a_whole_are_unknown_where_no_node_takes_them(mapping):
+    """Kedro refuses it as well: the mapping has no effect."""
+    with pytest.raises(PipelineError) as raised:
+        pipeline([node(anything, ["a", "params:rate"], "b", name="one")], parameters=mapping)
+
+    assert raised.value.names == ["parameters"]
 
 
 def test_a_format_that_is_not_used_is_unknown(whole):

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.errors import InvalidNodeError, NodeDataError, SignatureError
-from penstock.pipeline import Node, node
+from penstock.pipeline import Node, Pipeline, node
 from tests.pipeline.strategies import anything
 
 pytestmark = [pytest.mark.smoke, pytest.mark.pythons]
@@ -163,9 +163,23 @@ def test_an_automatic_name_is_the_same_in_every_process():
 
 
 def test_a_partial_is_named_after_what_it_is_made_of():
-    made = node(functools.partial(add, right=2), "a", "b")
+    bare = functools.partial(add, right=2)
+    named = functools.update_wrapper(functools.partial(add, right=2), add)
 
-    assert made.name.startswith("partial(add)__")
+    assert node(bare, "a", "b").name.startswith("partial(add)__")
+    assert node(functools.partial(named), "a", "b").name.startswith("partial(add)__")
+    assert node(named, "a", "b").name == node(bare, "a", "b").name
+
+
+def test_a_partial_with_a_name_and_what_it_wraps_make_two_nodes_of_one_pipeline():
+    """The partial had the other's name."""
+
+    def show(number, digits=1):
+        assert round(number, digits)
+
+    shorter = functools.update_wrapper(functools.partial(show, digits=0), show)
+
+    assert len(Pipeline([node(show, "a", None), node(shorter, "a", None)]).nodes) == 2
 
 
 def test_a_callable_object_is_named_after_its_class():

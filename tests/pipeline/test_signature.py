@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import functools
 import gc
 import weakref
 
 import pytest
 
-from penstock.errors import SignatureError
+from penstock.errors import InvalidNodeError, SignatureError
 from penstock.pipeline import node
 from penstock.pipeline.signature import bound_order
 
@@ -59,6 +60,33 @@ def test_a_partial_takes_its_remaining_parameters():
     assert node(filled, "a", "out").run({"a": 2}) == {"out": (1, 2)}
     with pytest.raises(SignatureError, match=r"\['second'\]"):
         node(filled, ["a", "b"], "out")
+
+
+async def fetch(url):
+    return url
+
+
+async def stream(url):
+    yield url
+
+
+class Fetcher:
+    async def __call__(self, url):
+        return url
+
+
+@pytest.mark.parametrize("func", [fetch, stream, functools.partial(fetch), Fetcher(), Fetcher().__call__])
+def test_an_async_function_is_refused_with_what_to_write(func):
+    """Its node would return a coroutine that is never awaited."""
+    with pytest.raises(InvalidNodeError, match=r"an async function, and a node awaits nothing.*asyncio\.run"):
+        node(func, "a", "out")
+    made = node(str, "a", "out")
+    with pytest.raises(InvalidNodeError, match="an async function"):
+        made.func = func
+
+
+def test_a_function_that_runs_an_async_one_makes_a_node():
+    assert node(lambda url: asyncio.run(fetch(url)), "a", "out").run({"a": "x"}) == {"out": "x"}
 
 
 @pytest.mark.parametrize("written_in_c", [len, max, dict, int])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import starmap
 from typing import TYPE_CHECKING, TypeAlias
 
 from penstock._similar import similar_names
@@ -41,10 +42,7 @@ class Renaming:
     def mapping(self) -> dict[str, str]:
         """The new names by the old ones."""
         named = {**_mapping(self.inputs), **_mapping(self.outputs)}
-        parameters = {_parameter(old): _parameter(new) for old, new in _mapping(self.parameters).items()}
-        # `parameters` stands for all parameters, in every namespace.
-        parameters.pop(ALL_PARAMETERS, None)
-        return {**named, **parameters}
+        return {**named, **dict(starmap(_parameter, _mapping(self.parameters).items()))}
 
     def __bool__(self) -> bool:
         given = (self.inputs, self.outputs, self.parameters)
@@ -103,8 +101,15 @@ def _is_parameter(name: str) -> bool:
     return name == ALL_PARAMETERS or name.startswith(PARAMETER_PREFIX)
 
 
-def _parameter(name: str) -> str:
-    return name if _is_parameter(name) else PARAMETER_PREFIX + name
+def _parameter(old: str, new: str) -> tuple[str, str]:
+    """The old and the new name of a parameter, with `params:`. `parameters` stands for all of them, in every namespace."""
+    if old == ALL_PARAMETERS:
+        return old, old
+    return _with_prefix(old), _with_prefix(new)
+
+
+def _with_prefix(name: str) -> str:
+    return PARAMETER_PREFIX + name.removeprefix(PARAMETER_PREFIX)
 
 
 def _check_known(mapping: Iterable[str], existing: set[str]) -> None:

@@ -49,9 +49,11 @@ def automatic_name(func: Callable[..., Any], inputs: Names, outputs: Names) -> s
 
 
 def _name_with_partials(func: Callable[..., Any]) -> str:
-    if isinstance(func, partial) and not hasattr(func, "__name__"):
-        return f"partial({_name_with_partials(func.func)})"
-    return function_name(func)
+    """A partial is named after its function, also if it has that function's name: the two may stand in one pipeline."""
+    if not isinstance(func, partial):
+        return function_name(func)
+    inner = func.func
+    return f"partial({function_name(inner) if hasattr(inner, '__name__') else _name_with_partials(inner)})"
 
 
 def _qualified_name(func: Callable[..., Any]) -> str:
@@ -69,6 +71,7 @@ def bound_order(func: Callable[..., Any], inputs: Sequence[str] | dict[str, str]
 
     Raises:
         SignatureError: The function cannot be called with these inputs.
+        InvalidNodeError: The function is `async`.
     """
     shape: Shape = tuple(inputs) if isinstance(inputs, dict) else len(inputs)
     if type(func) is not FunctionType:
@@ -84,11 +87,23 @@ def _bind(func: Callable[..., Any], shape: Shape, inputs: object) -> tuple[str, 
     signature = _signature(func)
     if signature is None:
         return by_keyword
+    _refuse_async(func)
     try:
         bound = signature.bind(*by_position, **{name: name for name in by_keyword})
     except TypeError:
         raise SignatureError(function_name(func), list(signature.parameters), inputs) from None
     return () if by_position else (*bound.args, *bound.kwargs.values())
+
+
+def _refuse_async(func: Callable[..., Any]) -> None:
+    called = (func, type(func).__call__)
+    if any(inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each) for each in called):
+        node, problem = (
+            f"of the function {function_name(func)!r}",
+            "an async function, and a node awaits nothing",
+        )
+        advice = "Write a function that calls `asyncio.run` with it"
+        raise InvalidNodeError(node, problem, (), advice)
 
 
 def _signature(func: Callable[..., Any]) -> inspect.Signature | None:
