@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock._similar import is_misspelt
+from penstock._similar import misspelt
 
 pytestmark = pytest.mark.smoke
 
@@ -19,14 +19,14 @@ pytestmark = pytest.mark.smoke
         ("Report", "report"),
         ("model-input", "model_input"),
         ("modelinput", "model_input"),
-        ("prepocessed_compnies", "preprocessed_companies"),
+        ("prepocessed_companies", "preprocessed_companies"),
         ("north.modle", "north.model"),
         ("table@cvs", "table@CVS"),
     ],
 )
 def test_slips_of_the_hand(name, other):
-    assert is_misspelt(name, other)
-    assert is_misspelt(other, name)
+    assert misspelt([name, "table"], ["rows", other]) == [(name, other)]
+    assert misspelt([other], [name]) == [(other, name)]
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,10 @@ def test_slips_of_the_hand(name, other):
         ("clean", "cleaned"),
         ("a", "b"),
         ("report", "model"),
+        ("reprotx", "report"),
         ("", "a"),
     ],
 )
 def test_names_of_their_own(name, other):
-    assert not is_misspelt(name, other)
-    assert not is_misspelt(other, name)
+    assert misspelt([name], [other]) == []
+    assert misspelt([other], [name]) == []

@@ -30,11 +30,29 @@ def similar_names(
     )
 
 
-def is_misspelt(name: str, other: str) -> bool:
-    """Whether two different names differ by slips of the hand: in case or separators, or by one letter in each of some words.
+def misspelt(names: Iterable[str], known: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs of a name and a known one that differ by one slip of the hand: a letter or separator, two neighbours, or case.
 
-    Stricter than a likeness of the whole: `sales_north` and `sales_south` are two names, and so are `part_1` and `part_2`.
+    Stricter than a likeness: `north.clean` and `south.clean` are two names, and so are `x_train` and `y_train`, `part_1` and `part_2`.
+    The time grows with the number of names, not of pairs.
     """
+    names_by_rest: dict[str, list[str]] = {}
+    for name in names:
+        for rest in _rests(name):
+            names_by_rest.setdefault(rest, []).append(name)
+    pairs = {
+        (name, other) for other in known for rest in _rests(other) for name in names_by_rest.get(rest, ())
+    }
+    return sorted(pair for pair in pairs if _is_misspelt(*pair))
+
+
+def _rests(name: str) -> set[str]:
+    """The name, and what is left of it without one of its letters: names that differ by one slip have one of these in common."""
+    name = name.lower()
+    return {name, *(name[:place] + name[place + 1 :] for place in range(len(name)))}
+
+
+def _is_misspelt(name: str, other: str) -> bool:
     words, others = (re.findall(r"[^\W_]+", each.lower()) for each in (name, other))
     if "".join(words) == "".join(others):
         return True

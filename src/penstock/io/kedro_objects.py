@@ -118,6 +118,8 @@ def missing_file(dataset: Any) -> str | None:
 
     A versioned dataset of Kedro loads from a folder of this path.
     """
+    if is_plain_memory(dataset):
+        return None
     if is_cached(dataset):
         return None if dataset.exists() else missing_file(inner_dataset(dataset))
     # `_path` of `kedro-datasets` is a folder that may be empty, or not be there yet.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from penstock._pickling import why_not_sendable
-from penstock._similar import is_misspelt
+from penstock._similar import misspelt
 from penstock.errors import CannotSendError, DatasetError, DatasetNotFoundError, RunnerError
 from penstock.graph.datasets import as_catalog
 from penstock.io.kedro_objects import (
@@ -21,9 +21,6 @@ from penstock.io.kedro_objects import (
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, DatasetLike, NodeLike, PipelineLike
     from penstock.hooks import Hooks
-
-_MOST_PAIRS = 100_000
-"""So many names are compared with each other in some 0.1 s. With more outputs and unused datasets than that, none is."""
 
 
 def checked_arguments(pipeline: Any, catalog: Any, hook_manager: Any) -> CatalogLike:
@@ -74,13 +71,9 @@ def warn_of_datasets(pipeline: PipelineLike, catalog: CatalogLike, log: logging.
 
 def _misspelt_outputs(pipeline: PipelineLike, catalog: CatalogLike) -> list[tuple[str, str]]:
     """The outputs that the catalog lacks, each with a dataset of nearly its name that no node uses."""
-    lacking = sorted(name for name in pipeline.outputs() if name not in catalog)
-    if not lacking or not hasattr(catalog, "keys"):
-        return []
-    unused = sorted(set(catalog.keys()) - pipeline.datasets())
-    if len(lacking) * len(unused) > _MOST_PAIRS:
-        return []
-    return [(name, known) for name in lacking for known in unused if is_misspelt(name, known)]
+    lacking = [name for name in pipeline.outputs() if name not in catalog]
+    unused = set(catalog.keys()) - pipeline.datasets() if lacking and hasattr(catalog, "keys") else ()
+    return misspelt(lacking, unused) if unused else []
 
 
 def checked_flag(name: str, value: object) -> bool:
