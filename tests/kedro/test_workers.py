@@ -19,14 +19,6 @@ def change(project, old, new):
     project.write(place, text.replace(old, new))
 
 
-def rename(project, name):
-    """No worker has seen the package under this name."""
-    for place in ("pyproject.toml", "src/door/pipelines/rain/__init__.py", "src/door/settings.py"):
-        text = project.read(place).replace('"door"', f'"{name}"').replace("door.", f"{name}.")
-        project.write(place, text)
-    shutil.move(project.path / "src" / "door", project.path / "src" / name)
-
-
 def test_a_worker_that_has_run_the_project_before_runs_the_code_as_it_is_now(cluster, project):
     """Python imports a module once, and a cluster outlives many a change: without care, the old code runs without a word."""
     cluster.run(project)
@@ -62,20 +54,15 @@ from kedro.framework.startup import bootstrap_project
 import penstock.kedro.cluster as door
 from penstock.kedro.project import current_project
 
-class Elsewhere(door.DaskRunner):
-    def _connected_in(self, project, stack):
-        return super()._connected_in(dataclasses.replace(project, source="/nowhere", archive=ARCHIVE), stack)
-
 bootstrap_project(Path.cwd())
-here = current_project()
-ARCHIVE = here.with_archive().archive
-door.Project.with_archive = lambda self: self
+elsewhere = dataclasses.replace(current_project().with_archive(), source="/nowhere")
+door.current_project = lambda: elsewhere
 with KedroSession.create() as session:
-    result = session.run(runner=Elsewhere(sys.argv[1]), to_nodes=["add"], node_names=None)
+    result = session.run(runner=door.DaskRunner(sys.argv[1]), to_nodes=["add"], node_names=None)
 print("both is", result["both"].load())
 """,
     )
-    rename(project, "portal")
+    project.rename("portal")
     hooks = project.read("src/portal/hooks.py").replace(
         "Path(__file__).parents[2]", "Path(__file__).parents[1]"
     )
@@ -84,6 +71,75 @@ print("both is", result["both"].load())
     printed = project.python("elsewhere.py", cluster.address)
 
     assert "both is 30" in printed
+
+
+def test_a_node_may_run_nodes_of_its_project_although_the_folder_is_a_copy_there(cluster, project):
+    """The inner run is the same project: the outer one, which lasts longer, must not keep it away."""
+    project.rename("gateway")
+    project.write(
+        "src/gateway/nested.py",
+        """
+from kedro.framework.project import configure_project
+from kedro.io import DataCatalog
+from kedro.pipeline import node, pipeline
+from penstock.kedro import DaskRunner
+
+def inner():
+    from gateway.gauges import Gauge
+    return Gauge(3, 4).read(5)
+
+def outer(address):
+    made = pipeline([node(inner, None, "made", name="inner")])
+    return DaskRunner(address).run(made, DataCatalog())["made"].load()
+""",
+    )
+    project.write(
+        "nest.py",
+        """
+import dataclasses, sys
+from pathlib import Path
+from kedro.framework.startup import bootstrap_project
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import node, pipeline
+import penstock.kedro.cluster as door
+from penstock.kedro.project import current_project
+
+bootstrap_project(Path.cwd())
+elsewhere = dataclasses.replace(current_project().with_archive(), source="/nowhere")
+door.current_project = lambda: elsewhere
+from gateway.nested import outer
+catalog = DataCatalog({"address": MemoryDataset(sys.argv[1])})
+result = door.DaskRunner(sys.argv[1]).run(pipeline([node(outer, "address", "made", name="outer")]), catalog)
+print("made is", result["made"].load())
+""",
+    )
+
+    assert "made is 19" in project.python("nest.py", cluster.address)
+
+
+def test_an_installed_project_is_not_mistaken_for_the_source_of_the_same_name(project):
+    """A process that has entered a project from its folder finds the installed one afterwards."""
+    folder = project.path / "src"
+    installed = project.path / "site-packages"
+    shutil.copytree(folder / "door", installed / "door")
+    (folder / "door" / "place.py").write_text("NAME = 'source'")
+    (installed / "door" / "place.py").write_text("NAME = 'installed'")
+    project.environment["PYTHONPATH"] = str(installed)
+    project.write(
+        "both.py",
+        f"""
+from penstock.kedro.project import Project
+
+for source, fingerprint in (({str(folder)!r}, "f"), ("", ""), ({str(folder)!r}, "f")):
+    Project("door", source, fingerprint, frozenset(["door"]))()
+    from door.place import NAME
+    print("from", NAME)
+""",
+    )
+
+    printed = project.python("both.py")
+
+    assert re.findall("from (source|installed)", printed) == ["source", "installed", "source"]
 
 
 def test_a_module_that_a_worker_cannot_import_is_named_before_anything_runs(cluster, project):
@@ -103,7 +159,7 @@ def test_a_module_that_a_worker_cannot_import_is_named_before_anything_runs(clus
 
 def install(project, name):
     """As `pip install` leaves it: the package is where the driver's other packages are, and nothing is below `src`."""
-    rename(project, name)
+    project.rename(name)
     packages = project.path / "site-packages"
     shutil.move(project.path / "src" / name, packages / name)
     project.environment["PYTHONPATH"] = f"{packages}:{project.environment.get('PYTHONPATH', '')}"
@@ -138,7 +194,7 @@ def test_a_source_folder_with_data_in_it_is_too_much_to_send(cluster, project):
 
 
 def test_a_project_that_cannot_be_entered_is_named_with_what_to_do(project):
-    enter = "from penstock.kedro.project import Project; Project('absent', '/nowhere', 'fingerprint')()"
+    enter = "from penstock.kedro.project import Project; Project('absent', '/nowhere', 'fingerprint', frozenset(['absent']))()"
 
     printed = project.python("-c", enter, fails=True)
 

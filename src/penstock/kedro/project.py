@@ -35,8 +35,14 @@ MAX_SOURCE_BYTES = 20_000_000
 _INSTALLED = {"site-packages", "dist-packages"}
 _SKIPPED_FOLDERS = {"__pycache__", ".ipynb_checkpoints"}
 
-_placed: dict[str, str] = {}
-"""The fingerprint of the source that this process imports each package from."""
+_NEVER_IMPORTED = {"conftest", "setup", "tests"}
+"""Modules beside the package that are in many projects, and that no node imports."""
+
+_placed: dict[str, tuple[str, str]] = {}
+"""The fingerprint and the folder of the source that this process imports each top-level module from."""
+
+_placed_projects: dict[str, Project] = {}
+"""The project that another process has sent, by the folder that this process imports it from."""
 
 _entered: dict[str, str] = {}
 """The same for packages whose settings and logging are loaded, too."""
@@ -51,6 +57,7 @@ class Project:
         package: The name of its package.
         source: The folder that the package is imported from.
         fingerprint: A hash of the source; empty for an installed package, which workers have installed as well.
+        modules: The top-level modules of the source, of which one is the package.
         logging: The project's logging configuration.
         archive: The source as a zip file, for workers that do not see the folder; otherwise empty.
     """
@@ -58,6 +65,7 @@ class Project:
     package: str
     source: str
     fingerprint: str
+    modules: frozenset[str]
     logging: dict[str, Any] = field(default_factory=dict, repr=False)
     archive: bytes = field(default=b"", repr=False)
 
@@ -67,7 +75,7 @@ class Project:
         Raises:
             ClusterError: The source is too large to be sent.
         """
-        if not self.fingerprint:
+        if not self.fingerprint or self.archive:
             return self
         files = list(_files(Path(self.source)))
         if sum(file.stat().st_size for file in files) > MAX_SOURCE_BYTES:
@@ -84,9 +92,8 @@ class Project:
             ClusterError: The package, or a package that it needs, cannot be imported here.
         """
         with _lock:
-            if _entered.get(self.package) == self.fingerprint:
+            if not self.make_importable() and _entered.get(self.package) == self.fingerprint:
                 return
-            self.make_importable()
             try:
                 importlib.import_module(self.package)
             except ImportError as error:
@@ -98,40 +105,39 @@ class Project:
             self._configure_logging()
             _entered[self.package] = self.fingerprint
 
-    @contextlib.contextmanager
-    def quiet_logger(self, name: str) -> Iterator[bool]:
-        """Inside this block, a logger passes warnings only, unless the project's logging configures it.
+    def __str__(self) -> str:
+        return f"package {self.package!r} in {self.source}"
 
-        Yields:
-            Whether the logger is quiet: False if the project configures it.
+    def make_importable(self) -> bool:
+        """Put the source folder first in `sys.path`, and forget modules of an older source, or of another project.
+
+        Returns:
+            Whether this process had other modules until now.
         """
-        is_quiet = name not in self.logging.get("loggers", {})
-        logger = logging.getLogger(name)
-        before = logger.level
-        logger.setLevel(logging.WARNING if is_quiet else before)
-        try:
-            yield is_quiet
-        finally:
-            logger.setLevel(before)
-
-    def make_importable(self) -> None:
-        """Put the source folder first in `sys.path`, and forget modules of an older source."""
         with _lock:
-            if not self.fingerprint or _placed.get(self.package) == self.fingerprint:
-                return
-            folder = str(self._folder())
-            if folder in sys.path:
-                sys.path.remove(folder)
+            older = [_placed.get(module, ("", "")) for module in self.modules]
+            if all(fingerprint == self.fingerprint for fingerprint, _ in older):
+                return False
+            for _, folder in older:
+                _remove_from_path(folder)
+            self._place()
+            _forget_modules(self.modules)
+            return True
+
+    def _place(self) -> None:
+        folder = str(self._folder()) if self.fingerprint else ""
+        if folder:
+            _remove_from_path(folder)
             sys.path.insert(0, folder)
-            _forget_modules(self.package)
-            _placed[self.package] = self.fingerprint
+            _placed_projects[folder] = self
+        _placed.update(dict.fromkeys(self.modules, (self.fingerprint, folder)))
 
     def _folder(self) -> Path:
         """The source folder on this machine: the driver's, if it is there with the same files, or the unpacked archive."""
         source = Path(self.source)
         if not self.archive or (source.is_dir() and _fingerprint(source) == self.fingerprint):
             return source
-        folder = Path(tempfile.mkdtemp(prefix=f"penstock-{self.package}-"))
+        folder = Path(tempfile.mkdtemp(prefix=f"penstock-{self.package}-")).resolve()
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         with zipfile.ZipFile(io.BytesIO(self.archive)) as archive:
             archive.extractall(folder)
@@ -148,17 +154,42 @@ class Project:
         use_kedro_log_level()
 
 
+@contextlib.contextmanager
+def quiet_logger(name: str) -> Iterator[bool]:
+    """Inside this block, a logger passes warnings only, unless there is no project, or its logging configures the logger.
+
+    Args:
+        name: The name of the logger.
+
+    Yields:
+        Whether the logger is quiet.
+    """
+    is_quiet = bool(framework.PACKAGE_NAME) and name not in framework.LOGGING.data.get("loggers", {})
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.WARNING if is_quiet else before)
+    try:
+        yield is_quiet
+    finally:
+        logger.setLevel(before)
+
+
 def current_project() -> Project | None:
-    """The project of this process; None outside of a project."""
+    """The project of this process; None outside of a project. On a worker it is the one that was sent there."""
     package = framework.PACKAGE_NAME
     found = importlib.util.find_spec(package) if package else None
     if package is None or found is None or not found.submodule_search_locations:
         return None
     source = Path(found.submodule_search_locations[0]).resolve().parents[package.count(".")]
-    fingerprint = "" if _INSTALLED.intersection(source.parts) else _fingerprint(source)
+    if str(source) in _placed_projects:
+        return _placed_projects[str(source)]
+    is_installed = bool(_INSTALLED.intersection(source.parts))
+    fingerprint = "" if is_installed else _fingerprint(source)
+    modules = {package.partition(".")[0]} | (set() if is_installed else _top_level_modules(source))
     # This process has loaded the project, also for workers that are threads of it.
-    _placed[package] = _entered[package] = fingerprint
-    return Project(package, str(source), fingerprint, dict(framework.LOGGING.data))
+    _placed.update(dict.fromkeys(modules, (fingerprint, "" if is_installed else str(source))))
+    _entered[package] = fingerprint
+    return Project(package, str(source), fingerprint, frozenset(modules), dict(framework.LOGGING.data))
 
 
 def use_kedro_log_level() -> None:
@@ -188,6 +219,11 @@ def _fingerprint(source: Path) -> str:
     return digest.hexdigest()
 
 
+def _top_level_modules(source: Path) -> set[str]:
+    paths = [path.relative_to(source) for path in _files(source) if path.suffix == ".py"]
+    return {path.parts[0].removesuffix(".py") for path in paths} - _NEVER_IMPORTED
+
+
 def _zipped(files: list[Path], source: Path) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -196,8 +232,13 @@ def _zipped(files: list[Path], source: Path) -> bytes:
     return file.getvalue()
 
 
-def _forget_modules(package: str) -> None:
-    top = package.partition(".")[0]
-    for name in [name for name in sys.modules if name == top or name.startswith(f"{top}.")]:
+def _remove_from_path(folder: str) -> None:
+    if folder and folder in sys.path:
+        sys.path.remove(folder)
+    _placed_projects.pop(folder, None)
+
+
+def _forget_modules(top_level: frozenset[str]) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] in top_level]:
         del sys.modules[name]
     importlib.invalidate_caches()

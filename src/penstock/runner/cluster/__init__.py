@@ -109,6 +109,7 @@ class DaskRunner(AbstractRunner):
         """
         with raising_on_ctrl_c(), contextlib.ExitStack() as stack:
             session = self._session(stack)
+            stack.enter_context(self._preparing(session, stack))
             with watching_workers(session, self._timeout_seconds(), keys):
                 return list(session.client.gather(compute(session, graph, keys)))
 
@@ -140,13 +141,14 @@ class DaskRunner(AbstractRunner):
         """
         with raising_on_ctrl_c(), contextlib.ExitStack() as stack:
             session = self._session(stack)
-            self._check(session, plan)
-            with (
-                watching_workers(session, self._timeout_seconds(), plan.keys),
-                listening_to_workers(session, backend),
-                placing_nodes(session.client, plan),
-            ):
-                futures = compute(session, plan.graph, plan.keys)
+            with self._preparing(session, stack):
+                self._check(session, plan)
+                with (
+                    watching_workers(session, self._timeout_seconds(), plan.keys),
+                    listening_to_workers(session, backend),
+                    placing_nodes(session.client, plan),
+                ):
+                    futures = compute(session, plan.graph, plan.keys)
             outputs = futures[: len(plan.outputs)]
             if session.owns_cluster:
                 return [Fetched(value) for value in session.client.gather(outputs)]
@@ -185,6 +187,14 @@ class DaskRunner(AbstractRunner):
             return None
         with raising_on_ctrl_c():
             return replace(self._connected(stack), ends_with_run=False)
+
+    def _preparing(
+        self,
+        session: ClusterSession,  # noqa: ARG002 - for subclasses
+        stack: contextlib.ExitStack,  # noqa: ARG002
+    ) -> contextlib.AbstractContextManager[object]:
+        """A block around the check and the tasks of one run. What the outputs need as well, until they are fetched, goes on the stack."""
+        return contextlib.nullcontext()
 
     def _check(self, session: ClusterSession, plan: Plan) -> None:
         """Refuse, before the first task, a cluster that cannot run the plan."""

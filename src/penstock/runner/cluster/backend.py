@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from distributed import get_worker
-from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
+from distributed.diagnostics.plugin import WorkerPlugin
 from distributed.protocol.pickle import dumps, loads
 
 from penstock._threads import background_thread
 from penstock.logs.records import Levels
 from penstock.runner.cluster.logs import close_channel, deliver_batch, open_channel, worker_channel
 from penstock.runner.cluster.session import (
+    CleanupPlugin,
     clean_up_scheduler,
-    forget_topic,
     listening_to_topic,
     remove_worker_plugin,
     send_to_workers,
@@ -185,13 +185,13 @@ def sending_logs(session: ClusterSession, topic: str) -> Iterator[None]:
     """
     plugin = _LogPlugin(topic, Levels.here(), _this_process())
     client = session.client
-    cleanup = None if session.ends_with_run else dumps(_CleanupPlugin(topic, client.id))
+    cleanup = None if session.ends_with_run else dumps(CleanupPlugin(topic, client.id))
     try:
         client.run_on_scheduler(_add, name=topic, plugin=dumps(plugin), cleanup=cleanup)
         yield
     finally:
         if not session.ends_with_run:
-            clean_up_scheduler(client, _remove, name=topic)
+            clean_up_scheduler(client, remove_worker_plugin, name=topic)
 
 
 # Dask's own `register_plugin` fails if a worker dies at that moment, and waits for a worker that does not answer.
@@ -202,28 +202,6 @@ async def _add(name: str, plugin: bytes, cleanup: bytes | None, dask_scheduler: 
         dask_scheduler.add_plugin(loads(cleanup), name=name, idempotent=True)
     dask_scheduler.worker_plugins[name] = plugin
     await send_to_workers(dask_scheduler, {"op": "plugin-add", "plugin": plugin, "name": name})
-
-
-async def _remove(name: str, dask_scheduler: Any) -> None:
-    dask_scheduler.plugins.pop(name, None)
-    await remove_worker_plugin(name, dask_scheduler)
-
-
-class _CleanupPlugin(SchedulerPlugin):  # type: ignore[misc]  # distributed ships no types
-    """Removes what a run left on the cluster, if its client is gone because the driver was killed."""
-
-    def __init__(self, topic: str, client: str) -> None:
-        self.name = topic
-        self._client = client
-
-    def remove_client(self, scheduler: Any, client: str) -> None:
-        if client == self._client:
-            scheduler.loop.add_callback(_remove_all, self.name, scheduler)
-
-
-async def _remove_all(topic: str, scheduler: Any) -> None:
-    await _remove(topic, scheduler)
-    forget_topic(topic, scheduler)
 
 
 class _LogPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no types

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from distributed.diagnostics.plugin import SchedulerPlugin
+
 if TYPE_CHECKING:
     from distributed import Client
 
@@ -102,12 +104,13 @@ async def send_to_workers(scheduler: Any, message: Mapping[str, Any]) -> None:
 
 
 async def remove_worker_plugin(name: str, dask_scheduler: Any) -> None:
-    """Remove a plugin from all workers, and from those that start later.
+    """Remove a plugin from all workers, and from those that start later, and its `CleanupPlugin`.
 
     Args:
         name: The name of the plugin.
         dask_scheduler: Dask's scheduler.
     """
+    dask_scheduler.plugins.pop(name, None)
     dask_scheduler.worker_plugins.pop(name, None)
     await send_to_workers(dask_scheduler, {"op": "plugin-remove", "name": name})
 
@@ -122,6 +125,29 @@ def forget_topic(topic: str, dask_scheduler: Any) -> None:
     # Private to distributed's `Scheduler`: it has no public way to remove a topic, and keeps its events for ever. If it changes,
     # each run leaves its topic on the scheduler. `test_nothing_of_a_run_stays_on_the_scheduler` notices.
     dask_scheduler._broker._topics.pop(topic, None)  # noqa: SLF001
+
+
+class CleanupPlugin(SchedulerPlugin):  # type: ignore[misc]  # distributed ships no types
+    """Removes the worker plugin and the topic of its name, if their client is gone because the driver was killed.
+
+    Args:
+        name: The name of the three.
+        client: The id of the client.
+    """
+
+    def __init__(self, name: str, client: str) -> None:
+        self.name = name
+        self._client = client
+
+    def remove_client(self, scheduler: Any, client: str) -> None:
+        """Remove what has the name."""
+        if client == self._client:
+            scheduler.loop.add_callback(_remove_all, self.name, scheduler)
+
+
+async def _remove_all(name: str, scheduler: Any) -> None:
+    await remove_worker_plugin(name, scheduler)
+    forget_topic(name, scheduler)
 
 
 async def _answers(message: Mapping[str, Any], seconds: float, dask_scheduler: Any) -> dict[str, Any]:
