@@ -25,7 +25,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "penstock"
 
 LAYERS = [
     {"errors", "_typing"},
-    {"_pickling", "_similar", "_threads"},
+    {"_modules", "_pickling", "_similar", "_threads"},
     {"logs", "pipeline", "io"},
     {"hooks"},
     {"tasks"},
@@ -46,7 +46,18 @@ HOMES = {
 }
 """What is imported in one file only, or in one package, whose place ends with a slash; nowhere, if it has no home."""
 
-NO_DASK = {"errors", "_typing", "_pickling", "_similar", "_threads", "logs", "pipeline", "io", "hooks"}
+NO_DASK = {
+    "errors",
+    "_typing",
+    "_modules",
+    "_pickling",
+    "_similar",
+    "_threads",
+    "logs",
+    "pipeline",
+    "io",
+    "hooks",
+}
 """Parts of the package that know nothing of Dask."""
 
 MOST_LINES = 400

@@ -282,9 +282,9 @@ class TestPreflight:
 
 LOOK = """
 import os, sys
-from penstock.runner.cluster.checks import _report
+from penstock.runner.cluster.checks import _Question, _report
 os.seteuid(65534)
-print(_report(["no_such_module"], [sys.argv[1]]))
+print(_report(_Question(["no_such_module"], {}, ("", 0)), [sys.argv[1]]))
 """
 
 
@@ -299,4 +299,4 @@ def test_a_folder_that_a_workers_user_may_not_enter_is_not_seen_there(tmp_path):
     )
 
     assert "missing_files=frozenset({" in done.stdout
-    assert "no_such_module (ModuleNotFoundError" in done.stdout
+    assert "ModuleNotFoundError: No module named 'no_such_module'" in done.stdout

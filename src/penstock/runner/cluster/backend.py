@@ -183,7 +183,7 @@ def sending_logs(session: ClusterSession, topic: str) -> Iterator[None]:
         session: The cluster.
         topic: The topic of the run.
     """
-    plugin = _LogPlugin(topic, Levels.here(), _this_process())
+    plugin = _LogPlugin(topic, Levels.here(), this_process())
     client = session.client
     cleanup = None if session.ends_with_run else dumps(CleanupPlugin(topic, client.id))
     try:
@@ -213,12 +213,13 @@ class _LogPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed ships no ty
         self._driver = driver
 
     def setup(self, worker: Any) -> None:
-        if _this_process() != self._driver:
+        if this_process() != self._driver:
             open_channel(worker, self._topic, self._levels)
 
     def teardown(self, worker: Any) -> None:
         close_channel(worker, self._topic)
 
 
-def _this_process() -> tuple[str, int]:
+def this_process() -> tuple[str, int]:
+    """What tells this process from all others, also of other machines."""
     return _PROCESS, os.getpid()

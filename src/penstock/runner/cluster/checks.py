@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import importlib
 import logging
 import os
 import pkgutil
 import secrets
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle
 from distributed.versions import get_versions
 
+from penstock._modules import (
+    ImportFailure,
+    LoadedSource,
+    differs_here,
+    import_and_compare,
+    import_failures,
+    importable_modules,
+    loaded_digests,
+)
 from penstock.errors import UnfitWorkersError
 from penstock.graph.taskspec import data_of, work_of
 from penstock.hooks import Hooks
 from penstock.io.kedro_objects import inner_dataset, is_cached, local_path
+from penstock.runner.cluster.backend import this_process
 from penstock.runner.cluster.session import WORKER_ANSWER_SECONDS, ask_workers
 from penstock.runner.cluster.workers.waiting import log_while_waiting
 from penstock.tasks.call_tasks import Call
@@ -48,8 +54,16 @@ _EQUAL_VERSION_PARTS = {"python": 2, "dask": 2, "distributed": 2, "cloudpickle":
 """How many parts of a version must be equal, so that a process can unpickle the objects of another."""
 
 
+_NO_PACKAGE = (
+    "Install there what the driver has, or put the code on a shared folder that is in PYTHONPATH there. "
+    "cloudpickle.register_pickle_by_value(module) sends one of your modules with its functions"
+)
+
+_OTHER_PACKAGE = "A process imports one package of a name: run on a cluster that imports the driver's, or rename one of the packages"
+
+
 def check_compatibility(client: Client, plan: Plan) -> None:
-    """Check that workers and scheduler can unpickle what the driver sends them; warn about files that workers do not see.
+    """Check that workers and scheduler can unpickle what the driver sends them; warn about other code, and files that they do not see.
 
     Args:
         client: Connected to the cluster.
@@ -61,10 +75,11 @@ def check_compatibility(client: Client, plan: Plan) -> None:
     workers = _check_versions(client)
     datasets = list(stored_datasets(plan))
     modules = sorted(_modules(plan, [each.dataset for each in datasets]))
+    question = _Question(modules, loaded_digests(), this_process())
     files = [each for each in datasets if each.path]
     with probing_files(files) as probes, log_while_waiting("the workers to import what the nodes need"):
         results = client.run(
-            _report, modules, sorted(set(probes.values())), workers=workers, on_error="return"
+            _report, question, sorted(set(probes.values())), workers=workers, on_error="return"
         )
     reports: dict[str, _Report] = {}
     for address, result in results.items():
@@ -74,6 +89,7 @@ def check_compatibility(client: Client, plan: Plan) -> None:
         elif not isinstance(result, OSError):
             _LOG.warning("Could not check worker %s: %r", address, result)
     _check_imports(client, modules, reports)
+    _warn_about_modules(question.digests, reports)
     _warn_about_files(files, probes, reports)
 
 
@@ -153,55 +169,39 @@ def _penstock_problem(found: object) -> str:
 
 
 def _modules(plan: Plan, datasets: Iterable[DatasetLike]) -> set[str]:
-    """The modules that other processes import to unpickle the tasks, without those of the standard library."""
-    objects: list[object] = [node.func for node in plan.pipeline.nodes]
-    objects += map(type, datasets)
-    hooks = data_of(plan.graph).values()
-    objects += [
-        type(plugin) for each in hooks if isinstance(each, Hooks) for plugin in each.plugins().values()
-    ]
-    by_value = cloudpickle.list_registry_pickle_by_value()
-    return {
-        module
-        for module in filter(None, map(_module, objects))
-        if module.partition(".")[0] not in {"penstock", "__main__", *sys.stdlib_module_names}
-        and not any(module == each or module.startswith(f"{each}.") for each in by_value)
-    }
-
-
-def _module(function: Any) -> str | None:
-    """The module from which another process imports a function or class; None if its code is pickled."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    if not hasattr(function, "__qualname__"):
-        function = type(function)
-    name = getattr(function, "__module__", None)
-    found: Any = sys.modules.get(name or "")
-    for part in function.__qualname__.split("."):
-        found = getattr(found, part, None)
-    return name if found is function else None
+    """The modules that other processes import to unpickle the tasks."""
+    hooks = [each for each in data_of(plan.graph).values() if isinstance(each, Hooks)]
+    plugins = [type(plugin) for each in hooks for plugin in each.plugins().values()]
+    return importable_modules([*[node.func for node in plan.pipeline.nodes], *map(type, datasets), *plugins])
 
 
 def _check_imports(client: Client, modules: Sequence[str], reports: Mapping[str, _Report]) -> None:
     failures = {place: report.import_failures for place, report in reports.items()}
     if modules:
-        failures["the scheduler"] = client.run_on_scheduler(_import_failures, modules)
-    _raise_problems(
-        {place: [f"cannot import {failure}" for failure in each] for place, each in failures.items()},
-        "Install there what the driver has, or put the code on a shared folder that is in PYTHONPATH there. "
-        "cloudpickle.register_pickle_by_value(module) sends one of your modules with its functions",
-    )
+        failures["the scheduler"] = client.run_on_scheduler(import_failures, modules)
+    found = [failure for each in failures.values() for failure in each]
+    advice = [
+        _OTHER_PACKAGE if any(each.has_other_package for each in found) else "",
+        "" if all(each.has_other_package for each in found) else _NO_PACKAGE,
+    ]
+    problems = {place: map(str, each) for place, each in failures.items()}
+    _raise_problems(problems, ". ".join(filter(None, advice)))
 
 
-def _import_failures(modules: Iterable[str]) -> list[str]:
-    """Import modules, on a worker or the scheduler; gives the failures, as text."""
-    failures = []
-    for module in modules:
-        try:
-            importlib.import_module(module)
-        except Exception as error:  # noqa: BLE001, PERF203 - a module may raise anything
-            failures.append(f"{module} ({type(error).__name__}: {error})")
-    return failures
+def _warn_about_modules(expected: Mapping[str, str], reports: Mapping[str, _Report]) -> None:
+    """Warn about the user's own modules of which workers have loaded another source than the driver has."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for place, report in reports.items():
+        for name, source in report.other_sources.items():
+            if differs_here(name, source, expected):
+                perhaps = "" if source.is_certain else ", perhaps before its last change,"
+                places[f"{name}, which is {source.path}{perhaps} on "].append(place)
+    if places:
+        _LOG.warning(
+            "Workers have loaded other code of these modules than the driver has, and run it. Restart the workers "
+            "(`client.restart()`), or have them import the driver's folder:%s",
+            "".join(f"\n  {module}{_names_text(where)}" for module, where in sorted(places.items())),
+        )
 
 
 # Files
@@ -309,16 +309,26 @@ def _folders_text(reports: Mapping[str, _Report]) -> str:
 
 
 @dataclass(frozen=True)
+class _Question:
+    modules: Sequence[str]
+    digests: Mapping[str, str]
+    driver: tuple[str, int]
+
+
+@dataclass(frozen=True)
 class _Report:
-    import_failures: list[str]
+    import_failures: list[ImportFailure]
+    other_sources: dict[str, LoadedSource]
     missing_files: frozenset[str]
     folder: str
     """Where relative paths start."""
 
 
-def _report(modules: Sequence[str], paths: Sequence[str]) -> _Report:
+def _report(question: _Question, paths: Sequence[str]) -> _Report:
     missing = frozenset(path for path in paths if not _exists(path))
-    return _Report(_import_failures(modules), missing, str(Path.cwd()))
+    # A worker that is a thread of the driver's process has the driver's modules.
+    digests = {} if question.driver == this_process() else question.digests
+    return _Report(*import_and_compare(question.modules, digests), missing, str(Path.cwd()))
 
 
 # Errors
