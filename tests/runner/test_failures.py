@@ -173,7 +173,7 @@ def test_a_large_free_input_outlives_every_worker(runner, diary):
     assert result["d"].load() == [2_000_000, "third", 2_000_000]
 
 
-def test_a_node_that_kills_its_workers_is_named(runner, diary):
+def test_a_node_that_kills_its_workers_is_named(runner, diary, caplog):
     nodes = pipeline(
         [
             node(noting(diary, "first"), None, "stored", name="first"),
@@ -189,6 +189,7 @@ def test_a_node_that_kills_its_workers_is_named(runner, diary):
     assert "Restarting worker" in str(caught.value)
     assert len(diary.notes("killed")) == 4
     assert diary.kinds().count("first") == 1
+    assert "1 of 2 nodes are done (begun: greedy). To resume" in caplog.text
 
 
 def backend_of_this_task():

@@ -177,3 +177,9 @@ def test_tables_of_ibis_stay_with_their_connection():
 
 def test_plain_data_is_handed_over_as_it_is():
     assert loaded_to_send(load(Store(lambda: 7), "run 7"), Hooks()) == 7
+
+
+def test_a_sent_value_goes_through_the_older_protocol_of_dasks_scheduler():
+    sent = SentValue([np.arange(3)])
+
+    assert [*pickle.loads(pickle.dumps(sent, protocol=4)).open()[0]] == [0, 1, 2]

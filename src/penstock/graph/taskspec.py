@@ -5,7 +5,7 @@ https://docs.dask.org/en/stable/custom-graphs.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from dask.task_spec import DataNode, GraphNode, Task, TaskRef
@@ -33,6 +33,12 @@ def data_of(graph: Mapping[str, Any]) -> dict[str, Any]:
 def work_of(task: Any) -> Any:
     """The function that a task calls; None for anything but a task, for instance for data."""
     return task.func if isinstance(task, Task) else None
+
+
+def node_names(graph: Mapping[str, Any], keys: Iterable[str]) -> set[str]:
+    """The names of the nodes that tasks of a graph are of."""
+    nodes = (getattr(work_of(graph.get(key)), "node", None) for key in keys)
+    return {node.name for node in nodes if node is not None}
 
 
 def with_work(task: Any, work: Callable[..., Any], **options: Any) -> Any:

@@ -10,6 +10,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from penstock.graph.compile import compile_pipeline
@@ -21,7 +22,7 @@ from penstock.io.memory import Deferred, MemoryDataset
 from penstock.io.redaction import argument_text, without_secret_options
 from penstock.logs.current_node import current_node_restored, naming_nodes
 from penstock.runner.lifetime import Openable
-from penstock.runner.missing import missing_outputs, only_missing, resume_nodes
+from penstock.runner.missing import log_resume, missing_outputs, only_missing
 from penstock.runner.preflight import (
     check_can_be_sent,
     check_confirms,
@@ -36,6 +37,7 @@ from penstock.runs.recorder import Recorder
 from penstock.runs.result import Fetched, RunResult, put_outputs
 from penstock.tasks.backend import Backend, Listener, LocalBackend
 from penstock.tasks.exceptions import PackedError, unpack_error
+from penstock.tasks.tracebacks import for_the_user
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data, DatasetLike, PipelineLike
@@ -131,13 +133,14 @@ class AbstractRunner(Openable, ABC):
             >>> SequentialRunner().run(pipeline([double]), DataCatalog({"x": 21}))["y"].load()
             42
         """
-        catalog = checked_arguments(pipeline, catalog, hook_manager)
-        warn_of_no_nodes(pipeline, self._log)
-        by_node = self._policies_by_node(pipeline, policies)
-        asked = pipeline.outputs()
-        if checked_flag("only_missing_outputs", only_missing_outputs):
-            pipeline = only_missing(pipeline, catalog, self._log)
-        return self._run(pipeline, asked, catalog, hook_manager, run_id, by_node)
+        try:
+            is_partial = checked_flag("only_missing_outputs", only_missing_outputs)
+            select = partial(only_missing, log=self._log) if is_partial else None
+            return self._run(pipeline, catalog, hook_manager, run_id, select, policies)
+        except BaseException as error:
+            for_the_user(error, self._log)
+            # A bare `raise` brings the frames back on Python 3.10.
+            raise error  # noqa: TRY201
 
     def run_only_missing(
         self,
@@ -167,11 +170,12 @@ class AbstractRunner(Openable, ABC):
             >>> result["code"].load(), [record.node for record in result.records]
             ('0xff', ['encode'])
         """
-        catalog = checked_arguments(pipeline, catalog, hook_manager)
-        warn_of_no_nodes(pipeline, self._log)
-        by_node = self._policies_by_node(pipeline)
-        needed = missing_outputs(pipeline, catalog)
-        return self._run(needed, pipeline.outputs(), catalog, hook_manager, run_id, by_node)
+        try:
+            return self._run(pipeline, catalog, hook_manager, run_id, missing_outputs)
+        except BaseException as error:
+            for_the_user(error, self._log)
+            # A bare `raise` brings the frames back on Python 3.10.
+            raise error  # noqa: TRY201
 
     def plan(
         self, pipeline: PipelineLike, catalog: CatalogLike | Mapping[str, Any], hook_manager: Any = None
@@ -268,14 +272,19 @@ class AbstractRunner(Openable, ABC):
     def _run(
         self,
         pipeline: PipelineLike,
-        asked: set[str],
-        catalog: CatalogLike,
+        catalog: CatalogLike | Mapping[str, Any],
         hook_manager: Any,
         run_id: str | None,
-        policies: Mapping[str, NodePolicy],
+        select: Callable[[PipelineLike, CatalogLike], PipelineLike] | None,
+        policies: Policies | None = None,
     ) -> RunResult:
         started = time.perf_counter()
+        catalog = checked_arguments(pipeline, catalog, hook_manager)
         self._kept()
+        warn_of_no_nodes(pipeline, self._log)
+        by_node = self._policies_by_node(pipeline, policies)
+        asked = pipeline.outputs()
+        pipeline = select(pipeline, catalog) if select is not None else pipeline
         datasets = self._register(pipeline, catalog)
         run_id = run_id or new_run_id()
         hooks = Hooks(hook_manager)
@@ -287,8 +296,8 @@ class AbstractRunner(Openable, ABC):
         plan = compile_pipeline(
             pipeline, catalog, hooks=hooks, run_id=run_id, is_async=self.is_async, backend=backend
         )
-        if policies:
-            plan = with_policies(plan, policies)
+        if by_node:
+            plan = with_policies(plan, by_node)
         self._log_start(plan)
         recorder.expect(plan)
         try:
@@ -297,7 +306,7 @@ class AbstractRunner(Openable, ABC):
             outputs = put_outputs(asked, plan, values, catalog)
             recorder.check()
         except BaseException:
-            self._log_resume(pipeline, catalog, recorder.finished)
+            log_resume(pipeline, catalog, recorder.finished, recorder.begun | backend.begun, self._log)
             raise
         seconds = time.perf_counter() - started
         self._log.info("Pipeline finished: %d nodes in %.1f s", len(pipeline.nodes), seconds)
@@ -346,7 +355,8 @@ class AbstractRunner(Openable, ABC):
         try:
             return self.execute(plan, backend)
         except PackedError as packed:
-            error = unpack_error(packed)
+            error = unpack_error(packed, [node.func for node in plan.pipeline.nodes])
+            backend.begun.add(packed.node)
         # Outside of `except`, or the packed error would be the context of the user's.
         raise error
 
@@ -370,18 +380,6 @@ class AbstractRunner(Openable, ABC):
             runner = type(self).__name__
             self._log.warning(
                 "%s ignores these policies, which only a cluster can follow: %s", runner, ignored
-            )
-
-    def _log_resume(self, pipeline: PipelineLike, catalog: CatalogLike, finished: set[str]) -> None:
-        if not finished:
-            self._log.warning("No nodes ran: repeat the run as it was")
-            return
-        names = resume_nodes(pipeline, catalog, finished)
-        if names:
-            self._log.warning(
-                'To resume where the run failed: --from-nodes "%s", in Python pipeline.from_nodes(%s)',
-                ",".join(names),
-                ", ".join(f'"{name}"' for name in names),
             )
 
     def _kept(self) -> Any:

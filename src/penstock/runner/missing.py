@@ -94,6 +94,35 @@ def _has_data(catalog: CatalogLike, name: str) -> bool:
     return name in catalog and catalog.exists(name)
 
 
+def log_resume(
+    pipeline: PipelineLike, catalog: CatalogLike, finished: set[str], begun: set[str], log: logging.Logger
+) -> None:
+    """Log what a failed run has done, and where to resume it.
+
+    Args:
+        pipeline: What ran.
+        catalog: Tells which data is kept.
+        finished: The names of the nodes that are done.
+        begun: The names of nodes that have begun, as far as they are known.
+        log: The runner's log.
+    """
+    started = ", ".join(sorted(begun - finished - {""}))
+    if not finished:
+        what = f"No nodes ran to their end (begun: {started})" if started else "No nodes ran"
+        log.warning("%s: repeat the run as it was", what)
+        return
+    names = resume_nodes(pipeline, catalog, finished)
+    if names:
+        log.warning(
+            '%d of %d nodes are done%s. To resume where the run failed: --from-nodes "%s", in Python pipeline.from_nodes(%s)',
+            len(finished),
+            len(pipeline.nodes),
+            f" (begun: {started})" if started else "",
+            ",".join(names),
+            ", ".join(f'"{name}"' for name in names),
+        )
+
+
 def resume_nodes(pipeline: PipelineLike, catalog: CatalogLike, finished: set[str]) -> list[str]:
     """The sorted names of the nodes from which a failed run can be resumed.
 

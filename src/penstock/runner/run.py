@@ -12,6 +12,7 @@ from penstock.graph.keys import new_run_id
 from penstock.hooks import create_hook_manager
 from penstock.runner.preflight import kind_of
 from penstock.runner.sequential import SequentialRunner
+from penstock.tasks.tracebacks import for_the_user
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, PipelineLike
@@ -72,9 +73,12 @@ def run(  # noqa: PLR0913 - all that a run can be given
         # A user's own runner may not take policies.
         options: dict[str, Any] = {"policies": policies} if policies else {}
         result = runner.run(pipeline, datasets, manager, run_id, only_missing_outputs, **options)
-    except Exception as error:
-        manager.hook.on_pipeline_error(error=error, **about)
-        raise
+    except BaseException as error:
+        for_the_user(error)
+        if isinstance(error, Exception):
+            manager.hook.on_pipeline_error(error=error, **about)
+        # A bare `raise` brings the frames back on Python 3.10.
+        raise error  # noqa: TRY201
     manager.hook.after_pipeline_run(run_result=result, **about)
     return result
 

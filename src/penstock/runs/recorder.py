@@ -80,6 +80,11 @@ class Recorder:
         """The names of the finished nodes: all their tasks are done."""
         return set(self._finished)
 
+    @property
+    def begun(self) -> set[str]:
+        """The names of nodes of which a task is done, and not all."""
+        return set(self._events)
+
     def __call__(self, event: Event) -> None:
         """Record an event. One that arrives again, because a worker died and the task ran again, counts once."""
         name = event.node

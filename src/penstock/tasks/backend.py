@@ -56,6 +56,10 @@ class Backend(Protocol):
     def listener(self) -> Listener | None:
         """Called in the driver with the event of each task; None if there is no listener, and always None in other processes."""
 
+    @property
+    def begun(self) -> set[str]:
+        """The names of nodes that a run which failed had begun and not ended, as far as the driver knows; for what the log says."""
+
     def worker_name(self) -> str:
         """The thread, process or cluster worker that this is called on."""
 
@@ -88,6 +92,7 @@ class LocalBackend:
 
     def __init__(self, listener: Listener | None = None) -> None:
         self.listener = listener
+        self.begun: set[str] = set()
         self._is_stopped = False
         # A run inside a node sends its log records to the channel of that node.
         self._outer = CURRENT_NODE.get()
@@ -120,6 +125,8 @@ class LocalBackend:
         if self._outer is not None:
             send_unfinished_lines(self)
         self._is_stopped = True
+        current = CURRENT_NODE.get()
+        self.begun.add(current.name if current is not None else "")
         return error
 
 

@@ -9,18 +9,19 @@ import builtins
 import contextlib
 import sys
 import traceback
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import cloudpickle
 
 from penstock.errors import NodeError
+from penstock.logs.current_node import CURRENT_NODE
+from penstock.tasks.tracebacks import Frame, frames_of, rebuilt, with_files
 
 MAX_TEXT_LENGTH = 4_000
 """A packed exception shows this many characters of its traceback in Dask's logs; it carries the whole traceback."""
-
-_TRACEBACK_START = "Traceback (most recent call last)"
-"""The first line of a traceback that Python prints."""
 
 
 class PackedError(Exception):
@@ -30,11 +31,12 @@ class PackedError(Exception):
         task: The task that failed, as `str` of its work: "node 'train' (inputs: data)".
         payload: The exception, pickled with its notes and causes; empty if it cannot be pickled.
         text: Its traceback, as Python prints it.
+        node: The name of the node that the task is of; empty if it is not known.
     """
 
-    def __init__(self, task: str, payload: bytes, text: str) -> None:
-        super().__init__(task, payload, text)
-        self.task, self.payload, self.text = task, payload, text
+    def __init__(self, task: str, payload: bytes, text: str, node: str = "") -> None:
+        super().__init__(task, payload, text, node)
+        self.task, self.payload, self.text, self.node = task, payload, text, node
 
     def __repr__(self) -> str:
         # Dask logs it when a task fails; the payload is thousands of unreadable bytes.
@@ -55,9 +57,9 @@ class _ErrorParts:
     inner: list[_ErrorWithCauses]
     """The exceptions of an exception group."""
 
-    def rebuilt(self) -> BaseException:
+    def rebuilt(self, functions: Iterable[Any]) -> BaseException:
         """The exception, made without a call of its constructor."""
-        args = (self.args[0], [each.restored() for each in self.inner]) if self.inner else self.args
+        args = (self.args[0], [each.restored(functions) for each in self.inner]) if self.inner else self.args
         error = self.cls.__new__(self.cls, *args)
         error.args = args
         # Python's own exceptions keep more than their arguments, for instance the code of a SystemExit.
@@ -76,10 +78,16 @@ class _ErrorWithCauses:
     notes: list[str]
     causes: list[tuple[BaseException, bool]]
     """The chain of causes, nearest first; True for a `__cause__` of the exception before, False for its `__context__`."""
+    frames: list[list[Frame]]
+    """The tracebacks of the exception and of its causes."""
 
-    def restored(self) -> BaseException:
-        """The exception with its notes and causes."""
-        error = below = self.error.rebuilt() if isinstance(self.error, _ErrorParts) else self.error
+    def restored(self, functions: Iterable[Any] = ()) -> BaseException:
+        """The exception with its notes, causes and tracebacks.
+
+        Args:
+            functions: The user's functions: their files are put back into the tracebacks.
+        """
+        error = below = self.error.rebuilt(functions) if isinstance(self.error, _ErrorParts) else self.error
         if self.notes:
             vars(error)["__notes__"] = self.notes
         for above, is_cause in self.causes:
@@ -88,25 +96,29 @@ class _ErrorWithCauses:
             else:
                 below.__context__ = above
             below = above
+        for each, frames in zip([error, *(cause for cause, _ in self.causes)], self.frames, strict=True):
+            each.__traceback__ = rebuilt(with_files(frames, functions))
         return error
 
 
-def pack_error(error: BaseException, task: str) -> PackedError:
-    """The exception to raise in a worker process in place of `error`."""
+def pack_error(error: BaseException, task: str, node: str = "") -> PackedError:
+    """The exception to raise in a worker process in place of `error`, which a task of the node has raised."""
     picklable = _with_causes(error)
     payload = b"" if picklable is None else bytes(cloudpickle.dumps(picklable))
-    return PackedError(task, payload, "".join(traceback.format_exception(error)))
+    current = CURRENT_NODE.get()
+    name = node or (current.name if current is not None else "")
+    return PackedError(task, payload, "".join(traceback.format_exception(error)), name)
 
 
-def unpack_error(packed: PackedError) -> BaseException:
-    """The exception that was raised, with the worker's traceback as a note, or a `NodeError` with its text."""
-    error = _unpickled(packed.payload) if packed.payload else None
-    if error is None:
-        return NodeError(packed.task, packed.text)
-    # tblib, which distributed installs, pickles the traceback itself. An exception that was never raised has none.
-    if error.__traceback__ is None and _TRACEBACK_START in packed.text:
-        add_note(error, f"Traceback in the worker:\n\n{packed.text.rstrip()}")
-    return error
+def unpack_error(packed: PackedError, functions: Iterable[Any] = ()) -> BaseException:
+    """The exception that was raised, with its traceback, or a `NodeError` with its text.
+
+    Args:
+        packed: From a worker.
+        functions: The user's functions: their files are put back into the traceback.
+    """
+    error = _unpickled(packed.payload, functions) if packed.payload else None
+    return NodeError(packed.task, packed.text) if error is None else error
 
 
 def add_note(error: BaseException, note: str) -> None:
@@ -124,8 +136,9 @@ def _with_causes(error: BaseException) -> _ErrorWithCauses | None:
     text when it is unpickled. So it is unpickled here as well.
     """
     notes, causes = list(getattr(error, "__notes__", [])), _causes(error)
+    frames = [frames_of(each.__traceback__) for each in (error, *_above(error))]
     for form in _forms(error):
-        candidate = _ErrorWithCauses(form, notes, causes)
+        candidate = _ErrorWithCauses(form, notes, causes, frames)
         try:
             payload: bytes = cloudpickle.dumps(candidate)
         except Exception:  # noqa: BLE001, S112 - a user's exception may raise anything when it is pickled
@@ -143,7 +156,9 @@ def _forms(error: BaseException) -> list[BaseException | _ErrorParts]:
     if not isinstance(error, _GROUP):
         return [error, _ErrorParts(type(error), error.args, vars(error), [])]
     group: Any = error
-    inner = [_with_causes(each) or _ErrorWithCauses(_as_text(each), [], []) for each in group.exceptions]
+    inner = [
+        _with_causes(each) or _ErrorWithCauses(_as_text(each), [], [], [[]]) for each in group.exceptions
+    ]
     return [_ErrorParts(type(error), error.args[:1], vars(error), inner)]
 
 
@@ -155,24 +170,27 @@ def _is_same(copy: BaseException | None, error: BaseException) -> bool:
     return False
 
 
-def _unpickled(payload: bytes) -> BaseException | None:
+def _unpickled(payload: bytes, functions: Iterable[Any] = ()) -> BaseException | None:
     # The class may not exist here, or its constructor may refuse.
     with contextlib.suppress(Exception):
         packed: _ErrorWithCauses = cloudpickle.loads(payload)
-        return packed.restored()
+        return packed.restored(functions)
     return None
 
 
 def _causes(error: BaseException) -> list[tuple[BaseException, bool]]:
     """The exceptions that Python prints above `error`, nearest first; one that cannot be pickled is replaced by its text."""
-    causes: list[tuple[BaseException, bool]] = []
+    chain = [error, *_above(error)]
+    return [(_picklable(above), below.__cause__ is not None) for below, above in pairwise(chain)]
+
+
+def _above(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions that Python prints above `error`, nearest first."""
     seen = {id(error)}
-    below: BaseException = error
-    while (above := _cause(below)) is not None and id(above) not in seen:
+    while (above := _cause(error)) is not None and id(above) not in seen:
         seen.add(id(above))
-        causes.append((_picklable(above), below.__cause__ is not None))
-        below = above
-    return causes
+        yield above
+        error = above
 
 
 def _cause(error: BaseException) -> BaseException | None:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 Parts = tuple[bytes, list[Any]]
 """A pickle of protocol 5, and its large buffers."""
 
+PROTOCOL = 5
+"""The first protocol of pickle that leaves out large buffers."""
+
 NOTHING = object()
 """In place of a value that is not in this process."""
 
@@ -59,9 +62,11 @@ class SentValue:
         self.parts = parts
         self.kind = kind or type(value).__name__
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         data, buffers = self.parts or pickled_with_buffers(self.value)
-        return SentValue, (None, (data, [pickle.PickleBuffer(each) for each in buffers]), self.kind)
+        # Dask's scheduler and its clients speak protocol 4, which knows no buffers.
+        sent = [pickle.PickleBuffer(each) if protocol >= PROTOCOL else bytes(each) for each in buffers]
+        return SentValue, (None, (data, sent), self.kind)
 
     def __sizeof__(self) -> int:
         if self.parts is None:

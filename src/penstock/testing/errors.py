@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import traceback
@@ -17,6 +18,11 @@ from penstock.testing.base import RunnerPromises
 from penstock.testing.diary import CountsUp, Diary, DiaryDataset, add_one, fail
 
 
+def _shown(error: BaseException) -> list[tuple[str, str | None, str]]:
+    """What a traceback shows: the functions, their lines and files."""
+    return [(each.name, each.line, each.filename) for each in traceback.extract_tb(error.__traceback__)]
+
+
 class ErrorPromises(RunnerPromises):
     """An error from another machine shows as much as an error from this process."""
 
@@ -29,7 +35,9 @@ class ErrorPromises(RunnerPromises):
         assert type(caught.value) is ValueError
         assert str(caught.value) == "too many turbines"
 
-    def test_notes_name_the_node_its_inputs_and_the_function(self, runner: Any) -> None:
+    def test_notes_name_the_node_its_inputs_and_the_function(
+        self, runner: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
         """The traceback of a lambda in a large pipeline does not show the node or its inputs."""
         nodes = pipeline([node(fail, ["a", "c"], "b", name="bad")])
 
@@ -40,6 +48,38 @@ class ErrorPromises(RunnerPromises):
         assert "'bad'" in notes
         assert "a, c" in notes
         assert "in fail" in notes + "".join(traceback.format_tb(caught.value.__traceback__))
+        # Python 3.10 does not print notes.
+        errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+        assert (notes in errors) == (sys.version_info < (3, 11))
+
+    def test_the_traceback_shows_the_users_frames_and_one_of_run(self, runner: Any) -> None:
+        """Two of a hundred lines were the user's, and in another process they came without their source."""
+
+        def divide(a: int) -> float:
+            return a / 0
+
+        def explain(a: int) -> None:
+            try:
+                divide(a)
+            except ZeroDivisionError as error:
+                raise RuntimeError("no turbine") from error
+
+        with pytest.raises(RuntimeError, match="no turbine") as caught:
+            runner.run(pipeline([node(explain, "a", "b", name="bad")]), DataCatalog({"a": 1}))
+
+        assert caught.value.__cause__ is not None
+        frames, above = map(_shown, (caught.value, caught.value.__cause__))
+        assert [name for name, _, _ in frames[1:]] == ["run", "explain"]
+        assert frames[-1] == ("explain", 'raise RuntimeError("no turbine") from error', __file__)
+        assert above == [("explain", "divide(a)", __file__), ("divide", "return a / 0", __file__)]
+
+    def test_the_logger_at_debug_shows_all_frames(
+        self, runner: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with caplog.at_level("DEBUG", "penstock"), pytest.raises(ValueError, match="turbines") as caught:
+            runner.run(pipeline([node(fail, "a", "b", name="bad")]), DataCatalog({"a": 1}))
+
+        assert "_run" in [name for name, _, _ in _shown(caught.value)]
 
     def test_an_exception_that_makes_its_own_text_reaches_the_caller(self, runner: Any) -> None:
         """Ordinary unpickling would raise a `TypeError` about a missing argument."""

@@ -138,13 +138,25 @@ class ResultPromises(RunnerPromises):
         warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
         assert any('--from-nodes "first"' in text for text in warnings)
 
-    def test_a_run_that_fails_in_its_first_node_logs_that_no_nodes_ran(
+    def test_a_run_that_fails_in_its_first_node_logs_that_no_nodes_ran_to_their_end(
         self, runner: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
         with pytest.raises(ValueError, match="turbines"):
             runner.run(pipeline([node(fail, "a", "b", name="bad")]), DataCatalog({"a": 1}))
 
-        assert any("No nodes ran" in record.getMessage() for record in caplog.records)
+        texts = [record.getMessage() for record in caplog.records]
+        assert "No nodes ran to their end (begun: bad): repeat the run as it was" in texts
+
+    def test_a_run_whose_first_save_fails_logs_that_the_node_had_begun(
+        self, runner: Any, diary: Diary, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        catalog = DataCatalog({"a": 1, "b": DiaryDataset("b", diary, save_error=OSError("disk full"))})
+
+        with pytest.raises(Exception, match="disk full"):
+            runner.run(pipeline([node(add_one, "a", "b", name="first")]), catalog)
+
+        texts = [record.getMessage() for record in caplog.records]
+        assert "No nodes ran to their end (begun: first): repeat the run as it was" in texts
 
     # Release
 

@@ -111,7 +111,7 @@ class DaskRunner(AbstractRunner):
             session = self._session(stack)
             stack.enter_context(self._preparing(session, stack))
             with watching_workers(session, self._timeout_seconds(), keys):
-                return list(session.client.gather(compute(session, graph, keys)))
+                return list(session.client.gather(compute(session, graph, keys, set())))
 
     def backend(self, listener: Listener | None = None) -> Backend:
         """The backend of the tasks of one run. Dask moves their values from worker to worker.
@@ -148,7 +148,7 @@ class DaskRunner(AbstractRunner):
                     listening_to_workers(session, backend),
                     placing_nodes(session.client, plan),
                 ):
-                    futures = compute(session, plan.graph, plan.keys)
+                    futures = compute(session, plan.graph, plan.keys, backend.begun)
             outputs = futures[: len(plan.outputs)]
             if session.owns_cluster:
                 return [Fetched(value) for value in session.client.gather(outputs)]

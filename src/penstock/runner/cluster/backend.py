@@ -57,6 +57,7 @@ class ClusterBackend:
     def __init__(self, topic: str, listener: Listener | None = None) -> None:
         self.topic = topic
         self.listener = listener
+        self.begun: set[str] = set()
 
     def __reduce__(self) -> tuple[type[ClusterBackend], tuple[str]]:
         return ClusterBackend, (self.topic,)

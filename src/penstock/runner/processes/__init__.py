@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dask.multiprocessing
 
-from penstock.graph.taskspec import data_of, new_data
+from penstock.graph.taskspec import data_of, new_data, node_names
 from penstock.runner.abstract import AbstractRunner
 from penstock.runner.lifetime import log_what_opening_saves
 from penstock.runner.processes.backend import ProcessBackend
@@ -142,6 +142,7 @@ class ParallelRunner(AbstractRunner):
                         func_loads=exchange.loads,
                     )
                 except BaseException:
+                    backend.begun.update(node_names(graph, executor.unfinished_keys()))
                     backend.stop()
                     raise
             return [handle.open() for handle in handles]

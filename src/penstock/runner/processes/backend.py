@@ -27,6 +27,7 @@ class ProcessBackend:
 
     def __init__(self, listener: Listener | None = None) -> None:
         self.listener = listener
+        self.begun: set[str] = set()
         self.mark_as_stopped: Callable[[], None] | None = None
         """Leaves a mark that the workers of the run see. Set in the driver, while the run goes on."""
 

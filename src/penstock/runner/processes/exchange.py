@@ -141,7 +141,7 @@ class WorkerExchange:
             add_note(
                 error, f"Raised while an input was unpickled, which another process has made, for {task}."
             )
-            raise pack_error(error, task) from error
+            raise pack_error(error, task, _node_name(self._work)) from error
 
     def dumps(self, result_and_origin: Any) -> bytes:
         """A result as a handle, with the events of its task; an exception, which stands before its traceback, as it is."""
@@ -159,10 +159,14 @@ class WorkerExchange:
         except Exception as error:
             reason = f"it made a {type(result).__name__} that cannot be pickled: {error}"
             task = str(self._work)
-            raise pack_error(CannotSendError({task: reason}), task) from error
+            raise pack_error(CannotSendError({task: reason}), task, _node_name(self._work)) from error
         if isinstance(result, LoadedValue) and result.load.is_shared:
             handle.token = secrets.token_hex(8)
         return handle
+
+
+def _node_name(work: Any) -> str:
+    return work.node.name if isinstance(work, Work) else ""
 
 
 KEPT_INPUTS = 8

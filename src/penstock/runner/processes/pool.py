@@ -196,9 +196,13 @@ class RunExecutor:
         if not task.cancelled() and task.exception() is None:
             self._key_by_task.pop(task, None)
 
+    def unfinished_keys(self) -> list[str]:
+        """The keys of the tasks that have no result."""
+        return list(self._key_by_task.values())
+
     def unfinished(self) -> list[str]:
         """The tasks that have no result, in words."""
-        return sorted(map(task_text, self._key_by_task.values()))
+        return sorted(map(task_text, self.unfinished_keys()))
 
     def wait(self) -> None:
         """Return when none of the run's tasks runs any more."""

@@ -14,7 +14,7 @@ import dask
 from distributed import Client, Future, KilledWorker, as_completed, rejoin, secede
 
 from penstock.errors import ClusterError, NodeError
-from penstock.graph.taskspec import is_data, work_of
+from penstock.graph.taskspec import is_data, node_names, work_of
 from penstock.runner.cluster.execution.cluster_values import keeping_large_inputs_on_workers
 from penstock.runner.cluster.execution.save_once import saving_once
 from penstock.runner.cluster.workers.waiting import log_while_waiting
@@ -28,6 +28,9 @@ _LOG = logging.getLogger(__name__)
 
 FIRST_STOP_POLL_SECONDS = 0.05
 """Polling interval, in seconds, while tasks finish. Each interval is twice as long as the one before, up to a second."""
+
+ANSWER_SECONDS = 2.0
+"""How long a run that has failed waits for the scheduler to say which tasks were running."""
 
 QUIET_POLLS = 2
 """How often in a row no task may be found before a run counts as stopped: a task may be on its way from scheduler to worker."""
@@ -98,7 +101,9 @@ class _ByKey:
 # Running
 
 
-def compute(session: ClusterSession, graph: Mapping[str, Any], keys: Sequence[str]) -> list[Future]:
+def compute(
+    session: ClusterSession, graph: Mapping[str, Any], keys: Sequence[str], begun: set[str]
+) -> list[Future]:
     """Run a graph, and return the futures of the keys, all of them finished.
 
     If this raises, no task of the graph runs any more; if the cluster ends with the run, the runner closes it next, which ends them.
@@ -107,6 +112,7 @@ def compute(session: ClusterSession, graph: Mapping[str, Any], keys: Sequence[st
         session: The cluster.
         graph: A Dask graph.
         keys: Keys of the graph.
+        begun: If this raises, gets the names of the nodes that workers were running.
 
     Raises:
         NodeError: A task was given up, since it was on several workers when they died.
@@ -119,8 +125,9 @@ def compute(session: ClusterSession, graph: Mapping[str, Any], keys: Sequence[st
             # Left before the run is stopped: inside the block the scheduler keeps saves that no task needs any more.
             with saving_once(client):
                 futures = client.get(small_graph, list(keys), sync=False)
-                _wait(client, futures, graph)
+                _wait(client, futures, graph, begun)
         except BaseException:
+            begun.update(node_names(graph, _running_keys(client, graph)))
             if not session.ends_with_run:
                 # If Ctrl-C came while the graph was sent, the scheduler may have it although there are no futures here.
                 tasks = frozenset(key for key, task in graph.items() if not is_data(task))
@@ -141,12 +148,12 @@ def _leaving_worker_slot() -> Iterator[None]:
         yield
 
 
-def _wait(client: Client, futures: list[Future], graph: Mapping[str, Any]) -> None:
+def _wait(client: Client, futures: list[Future], graph: Mapping[str, Any], begun: set[str]) -> None:
     waiting = futures
     while waiting:
         for future in as_completed(waiting, loop=client.loop):
             if future.status == "error":
-                raise _failure(client, future, graph)
+                raise _failure(client, future, graph, begun)
             if future.status in {"cancelled", "lost"} and client.status != "running":
                 raise ClusterError(
                     "The connection to the scheduler is lost: it has ended, or the network is down"
@@ -159,12 +166,26 @@ def _wait(client: Client, futures: list[Future], graph: Mapping[str, Any]) -> No
         waiting = [future for future in futures if future.status != "finished"]
 
 
-def _failure(client: Client, future: Future, graph: Mapping[str, Any]) -> BaseException:
+def _failure(client: Client, future: Future, graph: Mapping[str, Any], begun: set[str]) -> BaseException:
     error: BaseException = future.exception()
-    return _killed_workers_error(client, error, graph) if isinstance(error, KilledWorker) else error
+    if not isinstance(error, KilledWorker):
+        return error
+    begun.update(node_names(graph, [error.task]))
+    return _killed_workers_error(client, error, graph)
 
 
 # Stopping
+
+
+def _running_keys(client: Client, graph: Mapping[str, Any]) -> list[str]:
+    """The keys of the graph's tasks that are on workers, if the scheduler answers."""
+    if client.status != "running":
+        return []
+    with contextlib.suppress(OSError, asyncio.TimeoutError):
+        ask = client.scheduler.processing
+        by_worker = client.sync(ask, workers=None, callback_timeout=ANSWER_SECONDS)
+        return [key for keys in by_worker.values() for key in keys if key in graph]
+    return []
 
 
 def _killed_workers_error(client: Client, error: KilledWorker, graph: Mapping[str, Any]) -> NodeError:

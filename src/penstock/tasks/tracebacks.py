@@ -1,0 +1,198 @@
+"""Tracebacks as users read them: their own frames, also those of an error that comes from another process."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import sys
+from collections.abc import Iterable, Iterator
+from functools import partial
+from types import CodeType, TracebackType
+from typing import Any, NamedTuple
+
+import cloudpickle
+
+from penstock.errors import PenstockError
+
+PACKAGES = frozenset(
+    (
+        *("penstock", "kedro", "pluggy", "dask", "distributed", "tornado", "loky"),
+        *("asyncio", "concurrent", "contextlib", "contextvars", "multiprocessing", "threading"),
+    )
+)
+"""The frames of these packages stand between `run` and a user's function."""
+
+CALLERS = ("penstock.pipeline.node", "kedro.pipeline.node")
+"""The modules that call a user's function, which has no frame of its own if it is not written in Python."""
+
+DYNAMIC_FILE = "<dynamic-code>"
+"""What cloudpickle writes in place of the file of a function that it pickles by value; it keeps the number of the first line."""
+
+
+class Frame(NamedTuple):
+    """One entry of a traceback, as it is sent to the driver."""
+
+    file: str
+    line: int
+    name: str
+    first_line: int
+    """Of the function."""
+    module: str
+
+
+def frames_of(entry: TracebackType | None) -> list[Frame]:
+    """The entries of a traceback, the outermost first."""
+    return [
+        Frame(
+            each.tb_frame.f_code.co_filename,
+            line or each.tb_frame.f_code.co_firstlineno,
+            each.tb_frame.f_code.co_name,
+            each.tb_frame.f_code.co_firstlineno,
+            each.tb_frame.f_globals.get("__name__", ""),
+        )
+        for each, line in _entries(entry)
+    ]
+
+
+def _entries(entry: TracebackType | None) -> Iterator[tuple[TracebackType, int | None]]:
+    while entry is not None:
+        yield entry, entry.tb_lineno
+        entry = entry.tb_next
+
+
+def rebuilt(frames: Iterable[Frame]) -> TracebackType | None:
+    """A traceback with these entries. A frame cannot be sent: each entry is of a line that only raises, in a file of that name.
+
+    jinja2 (`jinja2/debug.py`) and tblib make tracebacks in this way.
+    """
+    entry: TracebackType | None = None
+    for frame in reversed(list(frames)):
+        code = compile("\n" * (frame.line - 1) + "raise error", frame.file, "exec")
+        code = code.replace(co_name=frame.name)
+        if sys.version_info >= (3, 11):
+            code = code.replace(co_qualname=frame.name)
+        try:
+            exec(code, {"__name__": frame.module, "error": RuntimeError()})  # noqa: S102 - the line above
+        except RuntimeError as error:
+            made = error.__traceback__.tb_next if error.__traceback__ is not None else None
+            if made is not None:
+                entry = TracebackType(entry, made.tb_frame, made.tb_lasti, frame.line)
+    return entry
+
+
+# Files of functions that were sent by value
+
+
+def with_files(frames: Iterable[Frame], functions: Iterable[Any]) -> list[Frame]:
+    """The frames, with the files of functions that cloudpickle has sent without them.
+
+    Args:
+        frames: From another process.
+        functions: The functions that were sent. Those of scripts and notebooks are known.
+    """
+    frames = list(frames)
+    if not any(frame.file == DYNAMIC_FILE for frame in frames):
+        return frames
+    files = {
+        (code.co_name, code.co_firstlineno): code.co_filename for code in _codes([*functions, *_by_value()])
+    }
+    return [
+        frame._replace(file=files.get((frame.name, frame.first_line), frame.file))
+        if frame.file == DYNAMIC_FILE
+        else frame
+        for frame in frames
+    ]
+
+
+def _by_value() -> Iterator[Any]:
+    """What the modules have that cloudpickle sends by value."""
+    for name in ("__main__", *cloudpickle.list_registry_pickle_by_value()):
+        yield from list(vars(sys.modules.get(name, object)).values())
+
+
+def _codes(things: list[Any]) -> Iterator[CodeType]:
+    """The code of functions and methods, and of the functions inside them or that they use and that are sent with them."""
+    seen: set[int] = set()
+    while things:
+        thing = things.pop()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, CodeType):
+            yield thing
+            things.extend(each for each in thing.co_consts if isinstance(each, CodeType))
+        elif isinstance(thing, partial):
+            things.append(thing.func)
+        elif inspect.ismethod(thing) or isinstance(thing, staticmethod | classmethod):
+            things.append(thing.__func__)
+        elif inspect.isfunction(thing):
+            things.extend(_parts(thing))
+        elif _is_sent_by_value(thing if isinstance(thing, type) else type(thing)):
+            things.extend(vars(thing if isinstance(thing, type) else type(thing)).values())
+
+
+def _parts(function: Any) -> Iterator[Any]:
+    """The code of a function, and the functions and classes that it uses."""
+    yield function.__code__
+    captured = inspect.getclosurevars(function) if _is_sent_by_value(function) else None
+    for each in (*captured.nonlocals.values(), *captured.globals.values()) if captured is not None else ():
+        if inspect.isfunction(each) or isinstance(each, type):
+            yield each
+
+
+def _is_sent_by_value(thing: Any) -> bool:
+    name = getattr(thing, "__qualname__", "")
+    return getattr(thing, "__module__", "") == "__main__" or "<locals>" in name or "<lambda>" in name
+
+
+# What users see
+
+
+def for_the_user(error: BaseException, log: logging.Logger | None = None) -> None:
+    """Take the frames between `run` and the user's code out of the error, and out of its causes and contexts.
+
+    They stay if the logger `penstock` is at `DEBUG`, and in an error that arose in them.
+
+    Args:
+        error: It is changed.
+        log: Gets the notes of the error on Python 3.10, which does not show them.
+    """
+    if sys.version_info < (3, 11) and log is not None:
+        for note in vars(error).get("__notes__", ()):
+            log.error("%s", note)
+    if not logging.getLogger("penstock").isEnabledFor(logging.DEBUG):
+        for each in _chain(error):
+            each.__traceback__ = _without_frames_between(each)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, its causes and contexts, and the errors in groups."""
+    remaining, seen = [error], {id(None)}
+    while remaining:
+        each = remaining.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        remaining += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
+
+
+def _without_frames_between(error: BaseException) -> TracebackType | None:
+    entries = [each for each, _ in _entries(error.__traceback__)]
+    first = next((number for number, each in enumerate(entries) if not _is_between(each)), None)
+    if first is not None:
+        return entries[first]
+    is_explained = isinstance(error, PenstockError) or not isinstance(error, Exception)
+    if not entries or is_explained or _module(entries[-1]) in CALLERS:
+        return None
+    return error.__traceback__
+
+
+def _is_between(entry: TracebackType) -> bool:
+    module = _module(entry)
+    # `penstock.testing` has functions that tests use in nodes.
+    return module.partition(".")[0] in PACKAGES and not module.startswith("penstock.testing.")
+
+
+def _module(entry: TracebackType) -> str:
+    return str(entry.tb_frame.f_globals.get("__name__", ""))
