@@ -146,6 +146,60 @@ needs_runner_params = pytest.mark.skipif(
 )
 
 
+POLICY = "--runner-params=policies.stop.retries=1,policies.calibrate.retries=1"
+
+
+@needs_runner_params
+@pytest.mark.newest
+@pytest.mark.parametrize(
+    ("selected", "nodes"),
+    [
+        ("--to-outputs=gauge", ["calibrate"]),
+        ("--pipeline=sites", ["north.measure", "south.measure"]),
+        ("--namespaces=north", ["north.measure", "north.report", "north.total"]),
+    ],
+)
+def test_policies_may_be_for_nodes_that_are_not_selected(finished, selected, nodes):
+    """One file of parameters serves all that is run of a project."""
+    finished.write("src/door/pipeline_registry.py", SITES)
+    finished.write("conf/base/catalog.yml", finished.read("conf/base/catalog.yml") + GAUGE)
+    finished.notes()
+    finished.kedro("run", "--to-outputs=gauge")
+    finished.notes()
+
+    printed = finished.run("SequentialRunner", POLICY, selected)
+
+    assert before(finished.notes()) == nodes
+    assert re.search("the runner has policies: .*'stop'", printed)
+
+
+GAUGE = """
+gauge:
+  type: pickle.PickleDataset
+  filepath: data/gauge.pkl
+"""
+
+SITES = """
+from door.pipelines import rain
+
+
+def register_pipelines():
+    whole = rain.create_pipeline()
+    return {"__default__": whole, "sites": whole.only_nodes_with_tags("gauge") - whole.only_nodes("calibrate")}
+"""
+
+
+@needs_runner_params
+@pytest.mark.newest
+def test_what_the_log_says_resumes_a_run_with_policies(project):
+    _, printed = break_down(project, lambda project: project.run("SequentialRunner", POLICY, fails=True))
+    project.write("conf/base/parameters.yml", "{scale: 2, site: {offset: 0}}")
+
+    project.run("SequentialRunner", POLICY, f"--from-nodes={hint(printed)}")
+
+    assert end(project) == 30
+
+
 @needs_runner_params
 def test_a_cluster_is_named_on_the_command_line(project, cluster):
     project.run(

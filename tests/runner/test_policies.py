@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 
 import pytest
@@ -244,13 +245,46 @@ def test_two_tags_that_agree_are_fine():
     assert policies_of({"net": {"retries": 1}, "slow": {"retries": 1}})["x.y.deep"].retries == 1
 
 
-def test_a_policy_for_nobody_is_refused_before_anything_runs(diary):
-    runner = SequentialRunner(policies={"flakey": NodePolicy(retries=1)})
-
+def test_a_policy_of_a_run_for_nobody_is_refused_before_anything_runs(diary):
     with pytest.raises(SelectionError, match=r"'flakey'.*Did you mean 'flaky'"):
-        runner.run(flaky_pipeline(diary), DataCatalog({"rows": [1]}))
+        SequentialRunner().run(
+            flaky_pipeline(diary), DataCatalog({"rows": [1]}), policies={"flakey": NodePolicy(retries=1)}
+        )
 
     assert diary.notes() == []
+
+
+def test_a_policy_of_a_runner_for_nobody_is_logged_once_with_similar_names(new_runner, diary, caplog):
+    """A runner outlives a pipeline; but a name may be misspelt."""
+    runner = new_runner(policies={"flakey": {"retries": 1}, "train": {"retries": 1}})
+
+    with caplog.at_level(logging.WARNING):
+        result = runner.run(flaky_pipeline(diary, 0), DataCatalog({"rows": [1]}))
+
+    (text,) = [record.getMessage() for record in caplog.records if "policies" in record.getMessage()]
+    assert text.endswith("'flakey', 'train'; similar ones are 'flaky'")
+    assert result["calls"].load() == 1
+
+
+def test_the_logged_way_to_resume_works_with_the_same_runner(new_runner, diary, caplog):
+    """The nodes that are done are not in that pipeline, and the runner has policies for them."""
+    nodes = pipeline(
+        [
+            node(lambda depth: depth, "depth", "kept", name="keep"),
+            node(lambda kept, width: kept / width, ["kept", "width"], "ratio", name="divide"),
+        ]
+    )
+    catalog = DataCatalog({"depth": 6, "width": 0, "kept": DiaryDataset("kept", diary)})
+    runner = new_runner(policies={"keep": {"retries": 1}, "divide": {"wait_seconds": 1}})
+    with pytest.raises(ZeroDivisionError), caplog.at_level(logging.WARNING):
+        runner.run(nodes, catalog)
+    (names,) = re.findall(r'--from-nodes "([^"]*)"', caplog.text)
+    catalog["width"] = 2
+
+    result = runner.run(nodes.from_nodes(*names.split(",")), catalog)
+
+    assert names == "divide"
+    assert result["ratio"].load() == 3
 
 
 def test_a_policy_of_a_node_that_need_not_run_is_no_error(tmp_path):
@@ -289,6 +323,11 @@ def test_a_run_has_policies_of_its_own(diary):
         ({"resources": "GPU"}, "resources is 'GPU'; give a dict"),
         ({"resources": {"GPU": "1"}}, "resources is {'GPU': '1'}; give a dict"),
         ({"workers": 3}, "workers is 3; give a name or a list of names"),
+        (
+            {"aa": {"cleaner": {"retries": 2}}},
+            "unknown fields: aa;.*'flaky.aa.cleaner'.*`kedro run --config`",
+        ),
+        ({"retries": 1, "aa": {"workers": "w"}}, "unknown fields: aa;.*'flaky.aa'.*`kedro run --config`"),
         (3, "The policy of 'flaky' is 3; give a NodePolicy, or a dict of its fields"),
         ({"retry_on": "OSErorr"}, "'OSErorr', which is not an exception"),
         ({"retry_on": [int]}, "which is not an exception"),

@@ -5,6 +5,7 @@ Retries happen inside the task (`penstock.tasks.retries`), on every scheduler. R
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
     from penstock._typing import NodeLike
     from penstock.graph.plan import Plan
 
+_LOG = logging.getLogger(__name__)
 
 Policies: TypeAlias = Mapping[str, NodePolicy | Mapping[str, Any]]
 """Policies, or dicts of their fields, by the name of a node, a namespace or a tag."""
+
+_FIELDS = [each.name for each in fields(NodePolicy) if each.init]
 
 
 def checked_policies(policies: Policies | None) -> dict[str, NodePolicy]:
@@ -39,17 +43,25 @@ def checked_policies(policies: Policies | None) -> dict[str, NodePolicy]:
     return {key: _policy(key, policy) for key, policy in (policies or {}).items()}
 
 
-def policies_by_node(nodes: Iterable[NodeLike], policies: Mapping[str, NodePolicy]) -> dict[str, NodePolicy]:
+def policies_by_node(
+    nodes: Iterable[NodeLike], of_runner: Mapping[str, NodePolicy], of_run: Mapping[str, NodePolicy]
+) -> dict[str, NodePolicy]:
     """The policy of each node that has one: for its name, or else for its innermost namespace, or else for its tags.
 
+    Args:
+        nodes: The nodes that run: perhaps a part of what the runner is for.
+        of_runner: The runner's policies; a key that no node has is named in the log.
+        of_run: The policies for this run; they replace the runner's policies with the same key.
+
     Raises:
-        SelectionError: A key is neither a node nor a namespace nor a tag.
+        SelectionError: A key of `of_run` is neither a node nor a namespace nor a tag.
         RunnerError: Two tags of one node have different policies.
     """
+    policies = {**of_runner, **of_run}
     if not policies:
         return {}
     nodes = list(nodes)
-    _check_keys(nodes, policies)
+    _check_keys(nodes, policies, of_run)
     found = {node.name: _keys_for(node, policies) for node in nodes}
     disagreeing = {
         name: tags for name, tags in found.items() if any(policies[tag] != policies[tags[0]] for tag in tags)
@@ -67,13 +79,30 @@ def _policy(key: str, policy: NodePolicy | Mapping[str, Any]) -> NodePolicy:
         return policy
     if not isinstance(policy, Mapping):
         raise RunnerError(f"The policy of {key!r} is {policy!r}; give a NodePolicy, or a dict of its fields")
-    known = [each.name for each in fields(NodePolicy) if each.init]
-    unknown = sorted(set(policy) - set(known))
+    unknown = sorted(set(policy) - set(_FIELDS))
     if unknown:
         raise RunnerError(
-            f"The policy of {key!r} has unknown fields: {', '.join(unknown)}; known are {', '.join(known)}"
+            f"The policy of {key!r} has unknown fields: {', '.join(unknown)}; known are {', '.join(_FIELDS)}"
+            f"{_advice_on_dots(key, _whole_name(key, policy))}"
         )
     return NodePolicy(**policy)
+
+
+def _whole_name(key: str, policy: Mapping[str, Any]) -> str:
+    """The name with dots that was split into dicts, as Kedro's command line splits it."""
+    for part, inner in policy.items():
+        if part not in _FIELDS and isinstance(inner, Mapping):
+            return _whole_name(f"{key}.{part}", inner)
+    return key
+
+
+def _advice_on_dots(key: str, name: str) -> str:
+    if name == key:
+        return ""
+    return (
+        f". If the policy is for {name!r}, this has to be one key; `--runner-params` splits names at their dots, "
+        "so write such a name into a file for `kedro run --config`"
+    )
 
 
 def _keys_for(node: NodeLike, policies: Mapping[str, NodePolicy]) -> list[str]:
@@ -90,14 +119,24 @@ def _namespaces(node: NodeLike) -> list[str]:
     return [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
 
 
-def _check_keys(nodes: list[NodeLike], policies: Mapping[str, NodePolicy]) -> None:
+def _check_keys(
+    nodes: list[NodeLike], policies: Mapping[str, NodePolicy], of_run: Mapping[str, NodePolicy]
+) -> None:
     known = {key for node in nodes for key in (node.name, *_namespaces(node), *node.tags)}
-    unknown = sorted(set(policies) - known)
-    if unknown:
+    unknown = sorted(policies.keys() - known)
+    wrong = [key for key in unknown if key in of_run]
+    if wrong:
         raise SelectionError(
             "These keys of policies are neither a node nor a namespace nor a tag of the pipeline",
-            unknown,
-            similar_names(unknown, known),
+            wrong,
+            similar_names(wrong, known),
+        )
+    if unknown:
+        similar = ", ".join(map(repr, similar_names(unknown, known)))
+        _LOG.warning(
+            "No node of this pipeline has these names, namespaces or tags, for which the runner has policies: %s%s",
+            ", ".join(map(repr, unknown)),
+            f"; similar ones are {similar}" if similar else "",
         )
 
 

@@ -121,7 +121,7 @@ class AbstractRunner(Openable, ABC):
             RunnerError: An argument is not of its type, a policy makes no sense, or policies disagree; or the runner is closed. Nothing
                 has run.
             MissingInputError: The catalog lacks free inputs. Nothing has run.
-            SelectionError: A policy names no node, namespace or tag. Nothing has run.
+            SelectionError: A policy for this run names no node, namespace or tag. Nothing has run.
             CannotSendError: Nodes, datasets or plugins cannot be sent to other processes. Nothing has run.
             NodeError: A node failed in another process, and its exception could not be sent here.
             Exception: What a node, dataset or hook raised, with a note of where it happened.
@@ -324,7 +324,7 @@ class AbstractRunner(Openable, ABC):
         """The policy of each node that has one; policies of this run come before policies of the runner."""
         if not (self.policies or policies):
             return {}
-        return policies_by_node(pipeline.nodes, {**self.policies, **checked_policies(policies)})
+        return policies_by_node(pipeline.nodes, self.policies, checked_policies(policies))
 
     def _bar(self, pipeline: PipelineLike, recorder: Recorder) -> contextlib.AbstractContextManager[None]:
         return progress_bar(pipeline, recorder) if self.progress else contextlib.nullcontext()
