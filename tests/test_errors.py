@@ -101,7 +101,7 @@ def test_a_pickled_error_keeps_all_its_parts(error, through, protocol):
 
     arrived = pickle.loads(through.dumps(sent, protocol=protocol))
 
-    assert type(arrived) is type(error)
+    assert type(arrived) is type(sent)
     assert arrived.args == error.args
     assert str(arrived) == str(error)
     assert vars(arrived) == {**vars(error), "__notes__": ["Raised in node turbine"]}

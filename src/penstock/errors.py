@@ -28,14 +28,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from penstock._kedro_errors import new_dataset_error
+
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(map(repr, names))
 
 
 def _problem_text(problem: str, culprits: Iterable[str], advice: str) -> str:
-    named = f": {_listed(culprits)}" if culprits else ""
-    return f"{problem}{named}. {advice}" if advice else f"{problem}{named}"
+    return f"{problem}{': ' if culprits else ''}{_listed(culprits)}{'. ' if advice else ''}{advice}"
 
 
 def _conflict_text(verb: str, nodes_by_dataset: dict[str, list[str]], advice: str) -> str:
@@ -250,6 +251,8 @@ class DatasetError(PenstockError):
         Cannot load model.pickle: EOFError: Ran out of input
     """
 
+    __new__ = new_dataset_error  # also an error of Kedro, where Kedro is imported
+
 
 class DatasetNotFoundError(DatasetError):
     """A name that the catalog does not have.
@@ -313,8 +316,7 @@ class MissingInputError(PenstockError, ValueError):
     def __str__(self) -> str:
         problem = f"Pipeline input(s) {{{_listed(sorted(self.names))}}} not found in the {self.catalog}"
         hints = [f"\n  {name}: did you mean {', '.join(self.close[name])}?" for name in sorted(self.close)]
-        advice = "add a dataset for each, or select the nodes that do not need them"
-        return f"{problem}: {advice}{''.join(hints)}"
+        return f"{problem}: add a dataset for each, or select the nodes that do not need them{''.join(hints)}"
 
 
 class NodeError(PenstockError, RuntimeError):
@@ -395,5 +397,4 @@ class UnfitWorkersError(ClusterError):
         self.problems, self.advice = problems, advice
 
     def __str__(self) -> str:
-        problems = "".join(f"\n  {problem}" for problem in self.problems)
-        return f"The cluster cannot run this pipeline:{problems}\n{self.advice}"
+        return "\n  ".join(["The cluster cannot run this pipeline:", *self.problems]) + f"\n{self.advice}"

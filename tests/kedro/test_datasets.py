@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import threading
@@ -396,19 +397,48 @@ def test_the_validators_of_a_catalog_see_what_is_saved_and_what_is_handed_over(r
             run(-1, name)
 
 
-def test_an_empty_memory_dataset_is_an_error_everywhere(runner):
-    """Kedro's comes out of a pickle with a bare object in it, which nodes took for data."""
-    pipe = pipeline([node(lambda a: a, "a", "b", name="n")])
+@pytest.fixture(params=RUNNERS)
+def plain_runner(request):
+    """A runner as scripts have it, which use Kedro's catalog without a project."""
+    cls = getattr(penstock, request.param)
+    if request.param == "DaskRunner":
+        return cls(request.getfixturevalue("client"))
+    return cls() if request.param == "SequentialRunner" else cls(max_workers=2)
 
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        pytest.param(lambda a: 1, r"^a: ", id="empty"),
+        pytest.param(lambda: None, r"^b: ", id="none"),
+    ],
+)
+def test_errors_of_datasets_are_kedros_and_ours(plain_runner, function, message):
+    """Also of an empty memory dataset, which comes out of a pickle with a bare object that nodes took for data."""
+    inputs = list(inspect.signature(function).parameters)
+    pipe = pipeline([node(function, inputs or None, "b", name="make")])
+
+    with pytest.raises(DatasetError, match=message) as caught:
+        plain_runner.run(pipe, DataCatalog({"a": MemoryDataset()}))
+
+    assert isinstance(caught.value, penstock.DatasetError)
+
+
+def test_a_confirmation_that_cannot_be_is_kedros_error(plain_runner):
+    pipe = pipeline([node(lambda a: a, "a", "b", name="n", confirms="a")])
+
+    with pytest.raises(DatasetError, match="a MemoryDataset has no method `confirm`"):
+        plain_runner.run(pipe, DataCatalog({"a": MemoryDataset(1)}))
+
+
+def test_errors_of_our_datasets_are_kedros_as_well(plain_runner, tmp_path):
+    """A catalog of Kedro's may hold them: `type: penstock.io.JSONDataset`."""
+    catalog = DataCatalog({"a": penstock.JSONDataset(str(tmp_path / "a.json"))})
+
+    with pytest.raises(DatasetError, match=r"a\.json"):
+        catalog.load("a")
     with pytest.raises(DatasetError, match=r"^a: "):
-        runner.run(pipe, DataCatalog({"a": MemoryDataset()}))
-
-
-def test_none_is_refused_with_kedros_own_error(runner):
-    pipe = pipeline([node(lambda a: None, "a", "b", name="n")])
-
-    with pytest.raises(DatasetError, match=r"^b: "):
-        runner.run(pipe, DataCatalog({"a": MemoryDataset(1)}))
+        plain_runner.run(pipeline([node(lambda a: a, "a", "b", name="n")]), catalog)
 
 
 class Locked(MemoryDataset):

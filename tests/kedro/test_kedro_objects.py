@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
 
+import cloudpickle
 import pytest
 from kedro.framework.context import KedroContext
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.io.cached_dataset import CachedDataset
-from kedro.io.core import DatasetError, Version
+from kedro.io.core import DatasetAlreadyExistsError, DatasetError, DatasetNotFoundError, Version
 from kedro.io.shared_memory_dataset import SharedMemoryDataset
 from pydantic import BaseModel
 
 import penstock
+from penstock import errors
 from penstock.errors import PenstockError
 from penstock.io import DataCatalog as OwnCatalog
 from penstock.io.kedro_objects import (
@@ -113,6 +117,47 @@ def test_a_part_of_a_catalog_validates_as_the_whole_does():
 
     assert type(part) is DataCatalog
     assert validators_of(part) == {"a": "positive"}
+
+
+class FloodError(errors.DatasetError):
+    """An error of a user's dataset, with arguments of its own."""
+
+    def __init__(self, river, *, metres):
+        super().__init__(river)
+        self.metres = metres
+
+    def __reduce__(self):
+        return partial(FloodError, metres=self.metres), self.args
+
+
+@pytest.mark.parametrize(
+    ("error", "kedros"),
+    [
+        (errors.DatasetError("gone"), DatasetError),
+        (errors.DatasetNotFoundError("gone"), DatasetNotFoundError),
+        (errors.DatasetAlreadyExistsError("there"), DatasetAlreadyExistsError),
+        (FloodError("Elbe", metres=9), DatasetError),
+    ],
+)
+@pytest.mark.parametrize("through", [pickle, cloudpickle])
+def test_errors_of_datasets_are_errors_of_kedro_also_after_pickling(error, kedros, through):
+    arrived = through.loads(through.dumps(error))
+
+    assert isinstance(error, kedros)
+    assert type(arrived) is type(error)
+    assert (str(arrived), vars(arrived)) == (str(error), vars(error))
+    assert repr(error).startswith(f"{type(error).__name__}(")
+
+
+def test_an_error_from_here_arrives_where_kedro_is_not_imported(tmp_path):
+    (tmp_path / "error").write_bytes(pickle.dumps(errors.DatasetNotFoundError("gone")))
+    there = "import pickle, sys; error = pickle.load(open('error', 'rb')); print(type(error), 'kedro' in sys.modules)"
+
+    printed = subprocess.run(
+        [sys.executable, "-c", there], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+
+    assert printed == "<class 'penstock.errors.DatasetNotFoundError'> False\n"
 
 
 def test_an_error_of_a_dataset_gets_the_name_once():

@@ -2,8 +2,7 @@
 
     kedro run --runner=penstock.kedro.DaskRunner --runner-params=address=tcp://scheduler:8786
 
-They are the runners of `penstock.runner`. In addition, workers load the project's package, settings and logging, and errors of
-datasets are Kedro's own classes.
+They are the runners of `penstock.runner`. In addition, workers load the project's package, settings and logging.
 """
 
 from __future__ import annotations
