@@ -22,6 +22,7 @@ from kedro.runner import AbstractRunner
 
 import penstock
 import penstock.kedro
+from penstock.testing.logs import KeepsCatalog
 
 pandas = pytest.importorskip("pandas")
 pytest.importorskip("kedro_datasets")
@@ -439,6 +440,21 @@ def test_errors_of_our_datasets_are_kedros_as_well(plain_runner, tmp_path):
         catalog.load("a")
     with pytest.raises(DatasetError, match=r"^a: "):
         plain_runner.run(pipeline([node(lambda a: a, "a", "b", name="n")]), catalog)
+
+
+def test_kedros_cached_dataset_does_not_tell_that_it_is_pickled(plain_runner, caplog):
+    """Plugins that keep the catalog are sent several times, and a cluster sends them more often."""
+    catalog = DataCatalog({"a": CachedDataset(MemoryDataset(1))})
+    plugin = KeepsCatalog(catalog)
+
+    plain_runner.run(
+        pipeline([node(lambda a: a, "a", "b", name="n")]), catalog, penstock.create_hook_manager([plugin])
+    )
+    told = "pickle" in caplog.text
+    cloudpickle.dumps(plugin)
+
+    assert not told
+    assert "clearing cache to pickle" in caplog.text, "a user's own pickle is Kedro's affair"
 
 
 class Locked(MemoryDataset):

@@ -5,12 +5,13 @@ All knowledge of the inside of Kedro's objects is here; `tests/kedro` runs it ag
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from penstock.errors import DatasetError
@@ -82,6 +83,26 @@ def release_cache(cached: Any) -> None:
     # `_cache` of both: without it the driver would load what an earlier run saved, which tests/kedro/test_kedro_objects.py
     # would notice.
     cached._cache.release()  # noqa: SLF001 - see above
+
+
+@contextlib.contextmanager
+def pickling_caches_quietly() -> Iterator[None]:
+    """Inside this block, no `CachedDataset` of Penstock or Kedro logs that it is pickled without its cache.
+
+    Plugins that keep the catalog are pickled several times in a run, and nothing of the run is lost.
+    """
+    loggers = [logging.getLogger(name) for name in ("penstock.io.cached", "kedro.io.cached_dataset")]
+
+    def is_shown(record: logging.LogRecord) -> bool:
+        return "pickle" not in str(record.msg)
+
+    for logger in loggers:
+        logger.addFilter(is_shown)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(is_shown)
 
 
 # Datasets of files

@@ -18,6 +18,7 @@ from penstock.graph.datasets import check_inputs
 from penstock.graph.keys import new_run_id
 from penstock.graph.policies import checked_policies, policies_by_node, with_policies
 from penstock.hooks import Hooks
+from penstock.io.kedro_objects import pickling_caches_quietly
 from penstock.io.memory import Deferred, MemoryDataset
 from penstock.io.redaction import argument_text, without_secret_options
 from penstock.logs.current_node import current_node_restored, naming_nodes
@@ -301,7 +302,12 @@ class AbstractRunner(Openable, ABC):
         self._log_start(plan)
         recorder.expect(plan)
         try:
-            with current_node_restored(), naming_nodes(), self._bar(pipeline, recorder):
+            with (
+                current_node_restored(),
+                naming_nodes(),
+                self._bar(pipeline, recorder),
+                pickling_caches_quietly(),
+            ):
                 values = self._execute(plan, backend)
             outputs = put_outputs(asked, plan, values, catalog)
             recorder.check()

@@ -14,6 +14,7 @@ from penstock.io.kedro_objects import (
     inner_dataset,
     is_cached,
     missing_file,
+    pickling_caches_quietly,
     release_cache,
     release_file_cache,
 )
@@ -131,9 +132,10 @@ def check_can_be_sent(pipeline: PipelineLike, catalog: CatalogLike, hooks: Hooks
     things |= {f"hook plugin {_plugin_name(name, each)}": each for name, each in hooks.plugins().items()}
     # All at once is much faster, since shared objects are pickled once. Only after a failure each one is tried.
     stays = any(getattr(thing, "_SINGLE_PROCESS", False) for thing in things.values())
-    if not stays and why_not_sendable(list(things.values())) is None:
-        return
-    reasons = {name: why_not_sendable(thing) for name, thing in things.items()}
+    with pickling_caches_quietly():
+        if not stays and why_not_sendable(list(things.values())) is None:
+            return
+        reasons = {name: why_not_sendable(thing) for name, thing in things.items()}
     raise CannotSendError({name: reason for name, reason in reasons.items() if reason is not None})
 
 

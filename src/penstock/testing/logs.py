@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from penstock.io import DataCatalog
+from penstock.hooks import create_hook_manager, hook_impl
+from penstock.io import CachedDataset, DataCatalog, MemoryDataset
 from penstock.pipeline import Pipeline, node, pipeline
 from penstock.testing.base import RunnerPromises
 from penstock.testing.diary import Diary, fail
@@ -166,6 +167,28 @@ class LogPromises(RunnerPromises):
         assert (first.getMessage(), vars(first)["node"]) == ("train: warm", "cn042")
         assert "rows" in second.getMessage()
         assert vars(second)["node"] == "train"
+
+    def test_a_cached_dataset_does_not_tell_that_it_is_pickled(
+        self, runner: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Plugins keep the catalog, and are sent several times; its cached datasets lose nothing of the run."""
+        catalog = DataCatalog({"a": CachedDataset(MemoryDataset(1))})
+        catalog.load("a")
+
+        runner.run(_one(lambda a: a), catalog, create_hook_manager([KeepsCatalog(catalog)]))
+
+        assert "pickle" not in caplog.text
+
+
+class KeepsCatalog:
+    """A plugin as many are."""
+
+    def __init__(self, catalog: Any) -> None:
+        self.catalog = catalog
+
+    @hook_impl
+    def before_node_run(self) -> None:
+        pass
 
 
 def _one(function: Callable[[int], Any]) -> Pipeline:
