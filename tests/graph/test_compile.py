@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 
 import dask
 import pytest
+import zict
 from dask.tokenize import tokenize
 from dask.utils import key_split
 
 from penstock.errors import InvalidNodeError, MissingInputError
 from penstock.graph import compile_pipeline
+from penstock.graph.keys import task_text
 from penstock.hooks import Hooks, create_hook_manager
-from penstock.io import CachedDataset, DataCatalog, MemoryDataset
+from penstock.io import CachedDataset, DataCatalog, MemoryDataset, TextDataset
 from penstock.pipeline import node, pipeline
 from penstock.runner import SequentialRunner
 from penstock.runner.processes.backend import ProcessBackend
@@ -198,6 +201,104 @@ def test_long_names_make_keys_that_can_be_spilled(stored):
     plan = compile_pipeline(nodes, DataCatalog({"a" * 400: 1}))
 
     assert all(len(key) < 100 for key in plan.graph)
+
+
+# Wide pipelines share names
+
+
+def prefixes(plan):
+    return {key_split(key) for key in plan.graph}
+
+
+def wide(count, *functions):
+    """Nodes that each load and save, side by side; they take turns with the functions."""
+    return pipeline(
+        [
+            node(functions[k % len(functions)], f"in_{k}", f"out_{k}", name=f"n-{k}", namespace="ns")
+            for k in range(count)
+        ]
+    )
+
+
+def stored_for(pipe):
+    return DataCatalog({name: TextDataset(f"{name}.txt") for name in pipe.datasets()})
+
+
+class Scaler:
+    def __call__(self, data):
+        return data
+
+
+def test_a_wide_pipeline_has_few_prefixes_and_each_key_its_nodes_name():
+    """Dask's scheduler goes through all prefixes of a worker at each transition: 4,000 nodes of own names cost 10 ms each."""
+    pipe = wide(300, add_one, lambda x: x, functools.partial(str), Scaler())
+
+    plan = compile_pipeline(pipe, stored_for(pipe))
+
+    assert prefixes(plan) == {"add_one", "lambda", "str", "Scaler", "load:", "save:"}
+    for key, task in plan.tasks.items():
+        number = re.search(r"\d+$", task.dataset or task.node)[0]
+        name = {"call": f"n_{number}@ns", "load": f"in_{number}", "save": f"out_{number}"}[task.kind]
+        assert re.fullmatch(rf"\([\w:]+-[0-9a-f]{{8}}-{name}-\d+\)", key)
+        assert task_text(key) == (f"node ns.n_{number}" if task.kind == "call" else f"{task.kind}:{name}")
+
+
+@pytest.mark.parametrize(("nodes", "is_shared"), [(66, False), (67, True), (300, True)])
+def test_up_to_200_prefixes_each_task_keeps_its_name(nodes, is_shared):
+    """A node, its load and its save: 198 and 201 prefixes."""
+    pipe = wide(nodes, add_one)
+
+    found = prefixes(compile_pipeline(pipe, stored_for(pipe)))
+
+    assert len(found) == (3 if is_shared else 3 * nodes)
+    assert ("n_0@ns" in found) is not is_shared
+
+
+@pytest.mark.parametrize(("nodes", "count"), [(200, 200), (201, 1)])
+def test_nodes_in_memory_count_as_one_prefix_each(nodes, count):
+    pipe = pipeline([node(add_one, "a", f"b{k}", name=f"n{k}") for k in range(nodes)])
+
+    assert len(prefixes(compile_pipeline(pipe, DataCatalog({"a": 1})))) == count
+
+
+def test_tasks_that_pick_and_confirm_share_names_too(stored):
+    names = [f"x{k}" for k in range(300)]
+    pipe = pipeline([node(lambda: names, None, names, name="make", confirms="a"), node(len, "a", "n")])
+
+    assert prefixes(compile_pipeline(pipe, stored("a"))) == {"lambda", "len", "pick:", "confirm:", "load:"}
+
+
+def test_the_rarest_of_too_many_functions_share_the_name_node():
+    functions = [named(f"f{k}") for k in range(400)]
+    pipe = wide(900, *functions, *[add_one] * 100)
+
+    found = prefixes(compile_pipeline(pipe, stored_for(pipe)))
+
+    assert {"add_one", "f0", "node", "load:", "save:"} < found
+    assert len(found) <= 200
+
+
+def named(name):
+    def function(data):
+        return data
+
+    function.__name__ = name
+    return function
+
+
+@pytest.mark.parametrize("letter", "aя語𐍈")
+@pytest.mark.parametrize("nodes", [1, 300])
+def test_keys_of_names_in_any_script_can_be_spilled(tmp_path, letter, nodes):
+    """Dask writes a result to a file that has the quoted key as its name: nine characters for a Chinese one."""
+    pipe = pipeline(
+        [node(named(letter * 99), "a", letter * 99 + str(k), name=letter * 99 + str(k)) for k in range(nodes)]
+    )
+    spilled = zict.File(tmp_path)
+
+    for key in compile_pipeline(pipe, DataCatalog({"a": 1})).graph:
+        spilled[key] = b""
+
+    assert len(spilled) == nodes
 
 
 def test_similar_names_do_not_meet():

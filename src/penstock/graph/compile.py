@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from penstock.graph.builder import GraphBuilder
 from penstock.graph.datasets import DatasetIndex, Place, as_catalog, check_inputs
+from penstock.graph.keys import MAX_PREFIXES, count_prefixes, prefix_by_function
 from penstock.graph.plan import Plan
 from penstock.hooks.calls import NO_HOOKS, Hooks
 from penstock.io.kedro_objects import is_plain_memory
@@ -88,7 +89,12 @@ def compile_pipeline(
         check_no_generators(pipeline.nodes)
     context = Context(backend or LocalBackend(), run_id, is_async)
     with _collector_paused():
-        return _Compiler(pipeline, catalog, hooks, context).plan()
+        if len(pipeline.nodes) <= MAX_PREFIXES:
+            plan = _Compiler(pipeline, catalog, hooks, context).plan()
+            if count_prefixes(plan.graph) <= MAX_PREFIXES:
+                return plan
+        # A second time for few nodes with many datasets, which takes some milliseconds: only the graph tells its prefixes.
+        return _Compiler(pipeline, catalog, hooks, context, prefix_by_function(pipeline.nodes)).plan()
 
 
 @contextlib.contextmanager
@@ -113,11 +119,18 @@ Source: TypeAlias = tuple[InputBinding, Reference]
 class _Compiler:
     """The rules: goes through the nodes, and adds the tasks of each to the graph."""
 
-    def __init__(self, pipeline: PipelineLike, catalog: CatalogLike, hooks: Hooks, context: Context) -> None:
+    def __init__(
+        self,
+        pipeline: PipelineLike,
+        catalog: CatalogLike,
+        hooks: Hooks,
+        context: Context,
+        prefixes: Mapping[int, str] | None = None,
+    ) -> None:
         backend = context.backend
         self.pipeline, self.context = pipeline, context
         self.datasets = DatasetIndex(pipeline, catalog, leaves_process=backend.leaves_process)
-        self.graph = GraphBuilder(hooks, leaves_process=backend.leaves_process)
+        self.graph = GraphBuilder(hooks, leaves_process=backend.leaves_process, prefixes=prefixes)
         self.has_node_hooks = hooks.for_nodes
         # Read once: they are properties of the backend, and each dataset needs them.
         self.copies, self.may_repeat = backend.copies, backend.may_repeat
