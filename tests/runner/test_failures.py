@@ -189,7 +189,7 @@ def test_a_node_that_kills_its_workers_is_named(runner, diary, caplog):
     assert "Restarting worker" in str(caught.value)
     assert len(diary.notes("killed")) == 4
     assert diary.kinds().count("first") == 1
-    assert "1 of 2 nodes are done (begun: greedy). To resume" in caplog.text
+    assert "1 of 2 nodes are done; begun: greedy" in caplog.text
 
 
 def backend_of_this_task():

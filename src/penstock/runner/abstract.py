@@ -32,6 +32,7 @@ from penstock.runner.preflight import (
     release_output_caches,
     warn_of_datasets,
     warn_of_no_nodes,
+    warn_of_placements,
 )
 from penstock.runs.progress_bar import progress_bar
 from penstock.runs.recorder import Recorder
@@ -377,16 +378,7 @@ class AbstractRunner(Openable, ABC):
             )
         self._log.info("Running %d nodes in %d tasks", len(plan.pipeline.nodes), len(plan.graph))
         if plan.policies and not self._places_nodes:
-            self._warn_of_placements(plan.policies)
-
-    def _warn_of_placements(self, policies: Mapping[str, NodePolicy]) -> None:
-        placements = {name: ", ".join(policy.placement) for name, policy in policies.items()}
-        ignored = "; ".join(f"{name}: {fields}" for name, fields in placements.items() if fields)
-        if ignored:
-            runner = type(self).__name__
-            self._log.warning(
-                "%s ignores these policies, which only a cluster can follow: %s", runner, ignored
-            )
+            warn_of_placements(plan.policies, type(self).__name__, self._log)
 
     def _kept(self) -> Any:
         """What the runner keeps; None if it is not open, or keeps nothing.

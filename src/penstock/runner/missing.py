@@ -111,13 +111,11 @@ def log_resume(
         what = f"No nodes ran to their end (begun: {started})" if started else "No nodes ran"
         log.warning("%s: repeat the run as it was", what)
         return
+    log.warning("%d of %d nodes are done; begun: %s", len(finished), len(pipeline.nodes), started or "none")
     names = resume_nodes(pipeline, catalog, finished)
     if names:
         log.warning(
-            '%d of %d nodes are done%s. To resume where the run failed: --from-nodes "%s", in Python pipeline.from_nodes(%s)',
-            len(finished),
-            len(pipeline.nodes),
-            f" (begun: {started})" if started else "",
+            'To resume where the run failed: --from-nodes "%s", in Python pipeline.from_nodes(%s)',
             ",".join(names),
             ", ".join(f'"{name}"' for name in names),
         )

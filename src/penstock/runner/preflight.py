@@ -22,6 +22,7 @@ from penstock.io.kedro_objects import (
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, DatasetLike, NodeLike, PipelineLike
     from penstock.hooks import Hooks
+    from penstock.tasks.policy import NodePolicy
 
 
 def checked_arguments(pipeline: Any, catalog: Any, hook_manager: Any) -> CatalogLike:
@@ -118,6 +119,14 @@ def _why_not_confirmable(dataset: DatasetLike | None) -> str:
 def kind_of(thing: object) -> str:
     """The thing's class in words, for errors."""
     return f"the class {thing.__name__}" if isinstance(thing, type) else f"a {type(thing).__name__}"
+
+
+def warn_of_placements(policies: Mapping[str, NodePolicy], runner: str, log: logging.Logger) -> None:
+    """Warn of the fields of policies that say on which workers of a cluster nodes run, on a runner that has none."""
+    placements = {name: ", ".join(policy.placement) for name, policy in policies.items()}
+    ignored = "; ".join(f"{name}: {fields}" for name, fields in placements.items() if fields)
+    if ignored:
+        log.warning("%s ignores these policies, which only a cluster can follow: %s", runner, ignored)
 
 
 def check_can_be_sent(pipeline: PipelineLike, catalog: CatalogLike, hooks: Hooks) -> None:

@@ -143,7 +143,7 @@ except KeyboardInterrupt:
     assert len(before) == 1
     assert out == "interrupted\n", errors
     assert "Traceback" not in errors
-    assert "1 of 2 nodes are done (begun: slow). To resume where the run failed" in errors
+    assert "1 of 2 nodes are done; begun: slow" in errors
     assert folders_of(process.pid) == []
     assert not Path(f"/proc/{worker}").exists()
     assert not (tmp_path / "ended").exists()
