@@ -43,7 +43,8 @@ def test_json_carries_the_version_and_what_the_nodes_are():
     whole = pipeline([node(anything, {"x": "a"}, ["b"], name="one", namespace="n", tags=["t", "s"])])
 
     assert json.loads(whole.to_json()) == {
-        "kedro_version": penstock.__version__,
+        "kedro_version": "1.7.0",
+        "penstock_version": penstock.__version__,
         "pipeline": [{"name": "n.one", "inputs": ["a"], "outputs": ["b"], "tags": ["s", "t"]}],
     }
 

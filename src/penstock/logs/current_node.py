@@ -33,15 +33,23 @@ def is_dask_logger(name: str) -> bool:
 
 
 def add_node_name(record: logging.LogRecord, find_node: FindNode) -> logging.LogRecord:
-    """The record, with the current node's name before its text and in `record.node`, unless the node has set that itself."""
+    """The record, with the current node's name in `record.node`, unless the node has set that itself, and before a text without it."""
     node = find_node()
     if node is None or is_dask_logger(record.name):
         return record
     if not hasattr(record, "node"):
         record.node = node.name
-    if isinstance(record.msg, str):
+    if isinstance(record.msg, str) and not _is_named(record, node.name):
         record.msg = f"{node.name.replace('%', '%%') if record.args else node.name}: {record.msg}"
     return record
+
+
+def _is_named(record: logging.LogRecord, name: str) -> bool:
+    """Whether the text of a record about a node names it already."""
+    return record.name in _ABOUT_NODES and name in record.getMessage()
+
+
+_ABOUT_NODES = frozenset({"penstock.pipeline.node", "kedro.pipeline.node"})
 
 
 @contextlib.contextmanager

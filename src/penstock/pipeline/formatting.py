@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from penstock._typing import PipelineLike
 
 
+KEDRO_FORMAT = "1.7.0"
+"""The release of Kedro whose `Pipeline.to_json` has this format."""
+
+
 def description(pipeline: PipelineLike, *, names_only: bool) -> str:
     """Free inputs, nodes in the order in which they run, and outputs."""
     heading = "#### Pipeline execution order ####"
@@ -25,7 +29,8 @@ def as_json(pipeline: PipelineLike) -> str:
         {"name": node.name, "inputs": node.inputs, "outputs": node.outputs, "tags": sorted(node.tags)}
         for node in pipeline.nodes
     ]
-    return json.dumps({"kedro_version": version("penstock"), "pipeline": nodes})
+    versions = {"kedro_version": KEDRO_FORMAT, "penstock_version": version("penstock")}
+    return json.dumps({**versions, "pipeline": nodes})
 
 
 def _listed(names: Iterable[str]) -> str:

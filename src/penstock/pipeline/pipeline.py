@@ -242,7 +242,7 @@ class Pipeline(Selectable):
         """The nodes with their inputs, outputs and tags, for other programs.
 
         Returns:
-            A JSON object with the keys `kedro_version` (the version of Penstock) and `pipeline`.
+            A JSON object with the keys `kedro_version` (the release of Kedro that has this format), `penstock_version` and `pipeline`.
 
         Example:
             >>> import json

@@ -5,14 +5,14 @@ from __future__ import annotations
 import builtins
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 from typing import Any
 
 from penstock.errors import RunnerError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NodePolicy:
     """How a node runs: how often it is retried, and on a cluster which workers run it.
 
@@ -36,6 +36,8 @@ class NodePolicy:
         >>> policy = NodePolicy(retries=3, retry_on=OSError, wait_seconds=1)
         >>> list(policy.waits())
         [1.0, 2.0, 4.0]
+        >>> policy
+        NodePolicy(retries=3, retry_on=OSError, wait_seconds=1)
 
         A run takes policies by the name of a node, a namespace or a tag:
 
@@ -84,6 +86,12 @@ class NodePolicy:
         if self.workers and not isinstance(self.workers, Iterable):
             raise RunnerError(f"workers is {self.workers!r}; give a name or a list of names")
 
+    def __repr__(self) -> str:
+        given = {each.name: getattr(self, each.name) for each in fields(self) if each.repr}
+        defaults = {each.name: each.default for each in fields(self)}
+        shown = [f"{name}={_text(value)}" for name, value in given.items() if value != defaults[name]]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
     def waits(self) -> Iterator[float]:
         """The pauses between attempts.
 
@@ -97,6 +105,15 @@ class NodePolicy:
         """The fields that only clusters follow, as far as they are set."""
         fields = {"resources": self.resources, "priority": self.priority, "workers": self.workers}
         return {name: value for name, value in fields.items() if value}
+
+
+def _text(value: Any) -> str:
+    """The value as one writes it: classes by their names."""
+    if isinstance(value, type):
+        return value.__qualname__
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_text, value))}]"
+    return repr(value)
 
 
 def _check_number(name: str, value: Any, kind: type = Real, least: float = 0) -> None:

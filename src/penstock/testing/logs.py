@@ -45,6 +45,25 @@ class LogPromises(RunnerPromises):
             completed = next(i for i, record in enumerate(records) if "Completed" in record.getMessage())
             assert completed > max(i for i, record in enumerate(records) if hasattr(record, "node"))
 
+    def test_a_record_that_names_the_node_gets_no_second_name(
+        self, runner: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        nodes = pipeline(
+            [
+                node(len, "text", "length", name="count"),
+                node(fail, "length", "end", name="tripped"),
+            ]
+        )
+
+        with caplog.at_level(logging.INFO), pytest.raises(ValueError, match="turbines"):
+            runner.run(nodes, DataCatalog({"text": "abc"}))
+
+        texts = [each.getMessage() for each in caplog.records if each.name == "penstock.pipeline.node"]
+        assert "Running node: count: len([text]) -> [length]" in texts
+        assert [text.partition(" failed")[0] for text in texts[-1:]] == [
+            "Node tripped: fail([length]) -> [end]"
+        ]
+
     def test_the_levels_of_the_driver_decide_what_a_node_logs(
         self, runner: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
