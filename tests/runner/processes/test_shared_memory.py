@@ -206,7 +206,7 @@ def test_a_task_reaches_the_worker_and_its_result_the_driver():
     with new_run_folder() as folder:
         driver = DriverExchange(folder, events.append)
         worker = exchange.WorkerExchange(folder)
-        shared = driver.shared(LARGE)
+        shared = driver.shared("large", LARGE)
 
         task, data = worker.loads(driver.dumps((len, {"x": folder.write([1]), "y": shared})))
         _, again = worker.loads(driver.dumps((len, {"y": shared})))
@@ -228,7 +228,7 @@ def test_inputs_that_one_task_reads_are_opened_once_however_many():
     """Every node of a wide table reads the same dozen inputs, and each may take seconds to open."""
     with new_run_folder() as folder:
         driver, worker = DriverExchange(folder), exchange.WorkerExchange(folder)
-        inputs = [driver.shared([number]) for number in range(3 * exchange.KEPT_INPUTS)]
+        inputs = [driver.shared(str(number), [number]) for number in range(3 * exchange.KEPT_INPUTS)]
 
         first, again = read(worker, driver, *inputs), read(worker, driver, *inputs)
 
@@ -239,8 +239,8 @@ def test_an_input_that_each_task_reads_stays_open():
     """Hooks are such an input: what they remember of a run they remember in each worker."""
     with new_run_folder() as folder:
         driver, worker = DriverExchange(folder), exchange.WorkerExchange(folder)
-        hooks = driver.shared(["hooks"])
-        others = [driver.shared([number]) for number in range(3 * exchange.KEPT_INPUTS)]
+        hooks = driver.shared("hooks", ["hooks"])
+        others = [driver.shared(str(number), [number]) for number in range(3 * exchange.KEPT_INPUTS)]
 
         opened = [read(worker, driver, hooks, other)[0] for other in others]
         first, last = (read(worker, driver, hooks, each)[1] for each in (others[0], others[-1]))
@@ -254,7 +254,7 @@ def test_few_of_the_inputs_that_are_read_no_more_stay_open():
     with new_run_folder() as folder:
         driver, worker = DriverExchange(folder), exchange.WorkerExchange(folder)
         opened = [
-            weakref.ref(read(worker, driver, driver.shared({number}))[0])
+            weakref.ref(read(worker, driver, driver.shared(str(number), {number}))[0])
             for number in range(3 * exchange.KEPT_INPUTS)
         ]
 
@@ -264,7 +264,7 @@ def test_few_of_the_inputs_that_are_read_no_more_stay_open():
 def test_what_was_opened_is_let_go_with_the_run():
     with new_run_folder() as folder:
         driver, worker = DriverExchange(folder), exchange.WorkerExchange(folder)
-        inputs = [driver.shared({1}), driver.shared(LARGE)]
+        inputs = [driver.shared("one", {1}), driver.shared("large", LARGE)]
         opened = weakref.ref(read(worker, driver, *inputs)[0])
         exchange.release_ended_runs()
         during = opened()
@@ -280,7 +280,7 @@ def test_what_was_opened_is_let_go_by_the_next_run():
     """Another run may begin before the worker has seen that the last one is over."""
     with new_run_folder() as folder:
         driver, worker = DriverExchange(folder), exchange.WorkerExchange(folder)
-        opened = weakref.ref(read(worker, driver, driver.shared({1}))[0])
+        opened = weakref.ref(read(worker, driver, driver.shared("one", {1}))[0])
 
     with new_run_folder() as next_folder:
         read(exchange.WorkerExchange(next_folder), DriverExchange(next_folder))
@@ -293,7 +293,7 @@ def test_runs_at_once_keep_what_they_have_opened():
     with new_run_folder() as first, new_run_folder() as second:
         drivers = [DriverExchange(folder) for folder in (first, second)]
         workers = [exchange.WorkerExchange(folder) for folder in (first, second)]
-        handles = [driver.shared([number]) for number, driver in enumerate(drivers)]
+        handles = [driver.shared(str(number), [number]) for number, driver in enumerate(drivers)]
 
         before, after = (
             [read(*each)[0] for each in zip(workers, drivers, handles, strict=True)] for _ in "12"

@@ -19,6 +19,7 @@ from penstock.runner.processes.exchange import DriverExchange
 from penstock.runner.processes.logs import reading_logs
 from penstock.runner.processes.pool import KeptPool, WorkerPool, running_in
 from penstock.runner.processes.shared_memory import new_run_folder
+from penstock.runner.processes.together import HandOuts
 from penstock.runner.worker_count import checked_workers, useful_workers
 from penstock.runs.result import Fetched
 
@@ -126,10 +127,10 @@ class ParallelRunner(AbstractRunner):
         with new_run_folder() as folder, reading_logs(folder.log_folder) as logs, self._pool(workers) as pool:
             if isinstance(backend, ProcessBackend):
                 backend.mark_as_stopped = logs.mark_as_stopped
-            exchange = DriverExchange(folder, backend.listener, logs)
+            exchange = DriverExchange(folder, backend.listener, logs, HandOuts(graph, keys))
             # The graph's own data is written once for all its readers.
-            shared = {key: new_data(key, exchange.shared(data)) for key, data in data_of(graph).items()}
-            with running_in(pool, workers) as executor:
+            shared = {key: new_data(key, exchange.shared(key, data)) for key, data in data_of(graph).items()}
+            with running_in(pool, workers, exchange) as executor:
                 try:
                     handles = dask.multiprocessing.get(
                         {**graph, **shared},

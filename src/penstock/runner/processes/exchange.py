@@ -21,6 +21,8 @@ from penstock.errors import CannotSendError
 from penstock.graph.taskspec import work_of
 from penstock.runner.processes.backend import take_events
 from penstock.runner.processes.logs import LogReader, close_channels_of_ended_runs, ended_node, started_node
+from penstock.runner.processes.shared_memory import Handle
+from penstock.runner.processes.together import HandOuts
 from penstock.tasks.base import Work
 from penstock.tasks.dataset_tasks import PickOutput
 from penstock.tasks.exceptions import add_note, pack_error
@@ -28,7 +30,7 @@ from penstock.tasks.load_tasks import LoadedValue
 
 if TYPE_CHECKING:
     from penstock._typing import Data
-    from penstock.runner.processes.shared_memory import Handle, RunFolder
+    from penstock.runner.processes.shared_memory import RunFolder
     from penstock.tasks.backend import Event, Listener
 
 
@@ -39,6 +41,7 @@ class _Result(NamedTuple):
     events: list[Event]
     has_logs: bool
     """Whether the node has logged or printed anything."""
+    key: str
 
 
 class DriverExchange:
@@ -48,12 +51,22 @@ class DriverExchange:
         folder: The run's folder.
         listener: Called with each event that arrives.
         logs: Reads what nodes log and print.
+        hand_outs: Which tasks are handed out together; each by itself if None.
     """
 
     def __init__(
-        self, folder: RunFolder, listener: Listener | None = None, logs: LogReader | None = None
+        self,
+        folder: RunFolder,
+        listener: Listener | None = None,
+        logs: LogReader | None = None,
+        hand_outs: HandOuts | None = None,
     ) -> None:
         self.folder = folder
+        self.followers: dict[str, list[str]] = {}
+        """The keys of the tasks that are pickled with another one, by its key, from `dumps` until they are handed out."""
+        self.results_ahead: dict[str, Any] = {}
+        """The results of tasks that Dask has not handed out yet, since they were done in the hand-out of another, by key."""
+        self._hand_outs = hand_outs or HandOuts({}, ())
         self._logs = logs
         self._listener = listener
         self._handles_by_path: Counter[str] = Counter()
@@ -62,8 +75,14 @@ class DriverExchange:
         return WorkerExchange, (self.folder, str(self._logs.folder) if self._logs is not None else "")
 
     def dumps(self, task_and_data: Any) -> bytes:
-        """A task with the handles of its inputs, as bytes."""
-        return pickled(task_and_data)
+        """A task with the handles of its inputs, and all that follow it in its hand-out; nothing if its result is here already."""
+        task, handles = task_and_data
+        key = getattr(task, "key", "")
+        if key in self.results_ahead:
+            return b""
+        followers = self.followers[key] = self._hand_outs.followers(key) if key else []
+        sent = {key: (task, handles), **{each: self._hand_outs.task_and_handles(each) for each in followers}}
+        return pickled([(*each, key, self._hand_outs.stays(key, sent)) for key, each in sent.items()])
 
     def loads(self, dumped: bytes) -> Any:
         """The handle of a result. Before that, the log records of the node are delivered, and then its events."""
@@ -75,12 +94,14 @@ class DriverExchange:
         if self._listener is not None:
             for event in result.events:
                 self._listener(event)
+        self._hand_outs.handles[result.key] = result.handle
         return self.tracked(result.handle), origin
 
-    def shared(self, data: Data) -> Handle:
-        """A value of the driver, written once for all its readers. Each worker opens it once."""
+    def shared(self, key: str, data: Data) -> Handle:
+        """The driver's value of a key, written once for all its readers. Each worker opens it once."""
         handle = self.folder.write(data)
         handle.token = secrets.token_hex(8)
+        self._hand_outs.handles[key] = handle
         return self.tracked(handle)
 
     def tracked(self, handle: Handle) -> Handle:
@@ -101,7 +122,7 @@ class DriverExchange:
 class WorkerExchange:
     """The worker's side: it opens what a task reads, and writes what the task made.
 
-    Dask calls `loads` and then `dumps` of one object for each task.
+    Dask calls `loads` and then `dumps` of one object for each task of a hand-out.
 
     Args:
         folder: The run's folder.
@@ -112,6 +133,12 @@ class WorkerExchange:
         self.folder = folder
         self._logs = logs
         self._work: Any = None
+        self._key = ""
+        self._stays = False
+        self._sent: list[tuple[Any, ...]] = []
+        """The tasks of this hand-out that are yet to be done."""
+        self._values: dict[str, Data] = {}
+        """What the tasks of this hand-out have made, by key."""
 
     def loads(self, dumped: bytes) -> Any:
         """A task with its inputs.
@@ -122,13 +149,20 @@ class WorkerExchange:
         """
         take_events()
         _enter(self.folder)
-        task, handle_by_key = pickle.loads(dumped)
+        if dumped:
+            self._sent = pickle.loads(dumped)
+        task, handles, self._key, self._stays = self._sent.pop(0)
         work = work_of(task) or task
         self._work = work
         if self._logs and hasattr(work, "node") and started_node(self._logs, work.node.name).is_stopped():
             # It was waiting for a worker that another run of the same `with` block kept busy.
             raise CancelledError(str(work))
-        data = {key: self._opened(handle) for key, handle in handle_by_key.items()}
+        data = {key: self._opened(handle) for key, handle in handles.items()}
+        # An output that was picked is a handle.
+        made = {
+            key: value.open() if isinstance(value, Handle) else value for key, value in self._values.items()
+        }
+        data.update(made)
         for token in list(_inputs)[: -max(KEPT_INPUTS, len(data))]:
             _inputs.pop(token, None)
         return task, data
@@ -149,7 +183,9 @@ class WorkerExchange:
         if isinstance(origin, TracebackType | str):
             ended_node()
             return pickled((result, None))
-        return pickle.dumps((_Result(self._handle(result), take_events(), ended_node()), origin), protocol=5)
+        self._values[self._key] = result
+        handle = Handle(b"") if self._stays else self._handle(result)
+        return pickle.dumps((_Result(handle, take_events(), ended_node(), self._key), origin), protocol=5)
 
     def _handle(self, result: Data) -> Handle:
         try:

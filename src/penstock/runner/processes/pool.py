@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.errors import NodeError, RunnerError
 from penstock.graph.keys import task_text
-from penstock.runner.processes.exchange import release_ended_runs
+from penstock.runner.processes.exchange import DriverExchange, release_ended_runs
 from penstock.runner.processes.shared_memory import remove_run_folders
 
 if TYPE_CHECKING:
@@ -176,29 +176,49 @@ class RunExecutor:
     Args:
         pool: Its processes may be more than the run may use, and other runs may use them too.
         max_workers: How many tasks Dask submits at once.
+        exchange: Knows which tasks follow a task in its hand-out.
     """
 
-    def __init__(self, pool: WorkerPool, max_workers: int) -> None:
+    def __init__(self, pool: WorkerPool, max_workers: int, exchange: DriverExchange) -> None:
+        self._exchange = exchange
         self._executor = pool.executor
         # `dask.multiprocessing.get` reads this private name of `concurrent.futures`. If Dask comes to read another one, all tests
         # of ParallelRunner fail.
         self._max_workers = max_workers
-        self._key_by_task: dict[Future[Any], str] = {}
+        self._keys_by_task: dict[Future[Any], list[str]] = {}
 
     def submit(self, execute: Callable[..., Any], tasks: list[tuple[Any, ...]]) -> Future[Any]:
-        """Run one of Dask's batches, which has one task here. The key of a task is its first item."""
-        task: Future[Any] = self._executor.submit(execute, tasks)
-        self._key_by_task[task] = tasks[0][0]
-        task.add_done_callback(self._forget)
-        return task
+        """Run one of Dask's batches, which has one task here, and with it those that follow it in its process.
 
-    def _forget(self, task: Future[Any]) -> None:
-        if not task.cancelled() and task.exception() is None:
-            self._key_by_task.pop(task, None)
+        When Dask submits these, their results are here. The key of a task is its first item, its pickle the second; the first
+        task's pickle has the others in it.
+        """
+        [(key, _, *functions)] = tasks
+        answer: Future[Any] = Future()
+        if key in self._exchange.results_ahead:
+            answer.set_result([self._exchange.results_ahead.pop(key)])
+            return answer
+        followers = self._exchange.followers.pop(key)
+        together = [*tasks, *((each, b"", *functions) for each in followers)]
+        task: Future[Any] = self._executor.submit(_do_together, execute, together)
+        self._keys_by_task[task] = [each for each, *_ in together]
+        task.add_done_callback(lambda _: self._answer(task, answer))
+        return answer
+
+    def _answer(self, task: Future[Any], answer: Future[Any]) -> None:
+        """Give Dask the result of the first task; those of the others wait until Dask submits them."""
+        error = task.exception()
+        if error is not None:
+            answer.set_exception(error)
+            return
+        first, *others = task.result()
+        self._exchange.results_ahead.update((result[0], result) for result in others)
+        self._keys_by_task.pop(task, None)
+        answer.set_result([first])
 
     def unfinished_keys(self) -> list[str]:
         """The keys of the tasks that have no result."""
-        return list(self._key_by_task.values())
+        return [key for keys in self._keys_by_task.values() for key in keys]
 
     def unfinished(self) -> list[str]:
         """The tasks that have no result, in words."""
@@ -206,23 +226,34 @@ class RunExecutor:
 
     def wait(self) -> None:
         """Return when none of the run's tasks runs any more."""
-        wait(list(self._key_by_task))
+        wait(list(self._keys_by_task))
+
+
+def _do_together(execute: Callable[..., Any], tasks: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Called in a worker: do the tasks one after the other, up to the first that fails. The third item of a result says so."""
+    results: list[tuple[Any, ...]] = []
+    for task in tasks:
+        results += execute([task])
+        if results[-1][2]:
+            break
+    return results
 
 
 @contextlib.contextmanager
-def running_in(pool: WorkerPool, max_workers: int) -> Iterator[RunExecutor]:
+def running_in(pool: WorkerPool, max_workers: int, exchange: DriverExchange) -> Iterator[RunExecutor]:
     """An executor for one run. When the block is left, no task of the run goes on.
 
     Args:
         pool: Its processes end here if one was killed, or if this process is interrupted.
         max_workers: How many tasks run at once.
+        exchange: The driver's side of the run.
 
     Raises:
         NodeError: A worker process was killed, or the pool was ended. The error names the tasks that were running.
     """
     from loky.process_executor import ShutdownExecutorError  # noqa: PLC0415 - as above
 
-    executor = RunExecutor(pool, max_workers)
+    executor = RunExecutor(pool, max_workers, exchange)
     try:
         try:
             yield executor
