@@ -311,7 +311,7 @@ def test_a_run_has_policies_of_its_own(diary):
     ("policy", "message"),
     [
         ({"retires": 1}, "'flaky' has unknown fields: retires; known are retries"),
-        ({"retries": -1}, "retries is -1; give 0 or more"),
+        ({"retries": -1}, "^The policy of 'flaky': retries is -1; give 0 or more$"),
         ({"wait_seconds": -1.0}, "wait_seconds is -1.0; give 0 or more"),
         ({"wait_seconds": float("nan")}, "wait_seconds is nan; give 0 or more"),
         ({"retries": "2"}, "retries is '2', not a whole number"),
@@ -332,6 +332,12 @@ def test_a_run_has_policies_of_its_own(diary):
         ({"retry_on": "OSErorr"}, "'OSErorr', which is not an exception"),
         ({"retry_on": [int]}, "which is not an exception"),
         ({"retry_on": "json.dumps"}, "which is not an exception"),
+        ({"retry_on": "json.Absent"}, "'json.Absent', which is not an exception"),
+        (
+            {"retry_on": ["absent_package.Error"]},
+            "module cannot be imported: No module named 'absent_package'",
+        ),
+        ({"retry_on": ["json.absent:Error"]}, "module cannot be imported: No module named 'json.absent'"),
     ],
 )
 def test_a_policy_that_makes_no_sense_is_refused_when_the_runner_is_made(policy, message):

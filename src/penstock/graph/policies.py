@@ -85,7 +85,10 @@ def _policy(key: str, policy: NodePolicy | Mapping[str, Any]) -> NodePolicy:
             f"The policy of {key!r} has unknown fields: {', '.join(unknown)}; known are {', '.join(_FIELDS)}"
             f"{_advice_on_dots(key, _whole_name(key, policy))}"
         )
-    return NodePolicy(**policy)
+    try:
+        return NodePolicy(**policy)
+    except RunnerError as error:
+        raise RunnerError(f"The policy of {key!r}: {error}") from None
 
 
 def _whole_name(key: str, policy: Mapping[str, Any]) -> str:

@@ -131,10 +131,17 @@ def _exception_class(named: type[Exception] | str) -> type[Exception]:
     if isinstance(named, str):
         import pkgutil  # noqa: PLC0415 - on first use: few policies name an exception
 
+        found = None
         try:
             found = getattr(builtins, named, None) or pkgutil.resolve_name(named)
-        except (ImportError, AttributeError, ValueError):
-            found = None
+        except ImportError as error:
+            # Without a module in front it is a built-in exception, perhaps misspelt.
+            if "." in named:
+                raise RunnerError(
+                    f"retry_on has {named!r}, whose module cannot be imported: {error}"
+                ) from None
+        except (AttributeError, ValueError):
+            pass
     if isinstance(found, type) and issubclass(found, Exception):
         return found
     raise RunnerError(
