@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import re
 
 import pytest
 
@@ -87,3 +88,49 @@ def test_a_call_that_is_reported_again_because_its_worker_died_counts_once(tmp_p
 
     (record,) = progress.records
     assert (record.worker, record.call_seconds, record.save_seconds) == ("found", 60.0, 1.0)
+
+
+# The timetable
+
+
+def timetable(**options):
+    """Of three nodes that differ a thousand times in their seconds."""
+    records = [
+        NodeRecord("late", "w1", 1_000.0 + 61.25, 0.0, 12.345, 0.0),
+        NodeRecord("first", "w2", 1_000.0, 0.00012345, 1.5, 1234.5),
+        NodeRecord("tiny", "w1", 1_000.0 + 0.25, 0.0000004, 0.0123, 0.0),
+    ]
+    return RunResult(records=records, run_id="r", seconds=0.0456).timetable(**options)
+
+
+def test_the_timetable_has_the_start_and_the_digits_that_mean_something():
+    """With two decimals, the nodes of a fast pipeline all took 0.00 seconds."""
+    header, *rows, total = timetable().splitlines()
+
+    assert re.split(r" {2,}", header) == ["node", "start s", "load s", "call s", "save s", "worker"]
+    assert [row.split() for row in rows] == [
+        ["first", "0", "0.000123", "1.50", "1234", "w2"],
+        ["tiny", "0.250", "0", "0.0123", "0", "w1"],
+        ["late", "61.2", "0", "12.3", "0", "w1"],
+    ]
+    assert total == "3 nodes in 0.0456 s (run r)"
+    assert len({row.index(row.split()[-1]) for row in (header, *rows)}) == 1
+
+
+def test_the_timetable_has_the_slowest_first_on_request():
+    rows = timetable(slowest_first=True).splitlines()[1:-1]
+
+    assert [row.split()[0] for row in rows] == ["first", "late", "tiny"]
+
+
+def test_a_bare_timetable_in_a_notebook_is_a_table():
+    """A notebook shows the `repr` of a last expression; that of a text has `\\n` in place of its lines."""
+    shown = timetable()
+
+    assert isinstance(shown, str)
+    assert repr(shown) == str(shown)
+    assert repr(shown).count("\n") == 4
+
+
+def test_the_timetable_of_no_nodes_has_a_header_and_a_total():
+    assert len(RunResult(run_id="r").timetable().splitlines()) == 2

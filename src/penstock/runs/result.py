@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -99,28 +100,62 @@ class RunResult(dict[str, Any]):
         )
         raise KeyError(f"{name} is not in the result: {reason}. Outputs: {', '.join(self) or 'none'}")
 
-    def timetable(self) -> str:
-        """Where the time went, as text to print: a line for each node in the order of their starts, and the total.
+    def timetable(self, *, slowest_first: bool = False) -> str:
+        """Where the time went, as text to print: a line for each node, and the total.
 
-        The columns are the seconds of `NodeRecord`: to load, to call, to save.
+        The columns are those of `NodeRecord`: the start, in seconds after the start of the run's first node, and the seconds to load, to
+        call, to save. Starts are as exact as the clocks of the workers agree.
+
+        Args:
+            slowest_first: The node that took longest comes first, instead of the one that started first.
 
         Returns:
-            Lines of equal columns, without a line end after the last one.
+            Lines of equal columns, without a line end after the last one. A notebook shows them as they are.
 
         Example:
-            >>> record = NodeRecord("fit", "MainThread", 1767225600.0, 0.5, 2.0, 0.25)
-            >>> print(RunResult(records=[record], run_id="7f3a", seconds=2.8).timetable())
-            node   load s  call s  save s  worker
-            fit      0.50    2.00    0.25  MainThread
-            1 nodes in 2.8 s (run 7f3a)
+            >>> fit = NodeRecord("fit", "MainThread", 1767225600.0, 0.5, 2.0, 0.25)
+            >>> show = NodeRecord("show", "MainThread", 1767225602.75, 0.0, 0.0123, 0.0)
+            >>> RunResult(records=[fit, show], run_id="7f3a", seconds=2.8).timetable()
+            node   start s    load s    call s    save s  worker
+            fit          0     0.500      2.00     0.250  MainThread
+            show      2.75         0    0.0123         0  MainThread
+            2 nodes in 2.80 s (run 7f3a)
         """
-        width = max([len(record.node) for record in self.records], default=4) + 2
-        lines = [f"{'node':{width}}{'load s':>8}{'call s':>8}{'save s':>8}  worker"]
-        for record in sorted(self.records, key=lambda record: record.start):
-            seconds = (record.load_seconds, record.call_seconds, record.save_seconds)
-            columns = "".join(f"{each:8.2f}" for each in seconds)
-            lines.append(f"{record.node:{width}}{columns}  {record.worker}")
-        return "\n".join([*lines, f"{len(self.records)} nodes in {self.seconds:.1f} s (run {self.run_id})"])
+        records = sorted(self.records, key=lambda record: record.start)
+        first = records[0].start if records else 0.0
+        if slowest_first:
+            records.sort(key=lambda record: record.seconds, reverse=True)
+        header = ("node", "start s", "load s", "call s", "save s", "worker")
+        rows = [header, *(_row(record, first) for record in records)]
+        width = max(len(row[0]) for row in rows)
+        lines = [
+            f"{node:{width}}{''.join(f'{each:>10}' for each in times)}  {worker}"
+            for node, *times, worker in rows
+        ]
+        total = f"{len(records)} nodes in {_seconds_text(self.seconds)} s (run {self.run_id})"
+        return _ShownText("\n".join([*lines, total]))
+
+
+def _row(record: NodeRecord, first: float) -> tuple[str, ...]:
+    seconds = (record.start - first, record.load_seconds, record.call_seconds, record.save_seconds)
+    return (record.node, *map(_seconds_text, seconds), record.worker)
+
+
+class _ShownText(str):
+    """Text that a notebook or a prompt shows as it is, without quotes and with its lines."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _seconds_text(seconds: float) -> str:
+    """Three digits that mean something, and no more than microseconds."""
+    if not round(seconds, 6):
+        return "0"
+    digits_before_point = math.floor(math.log10(abs(seconds))) + 1
+    return f"{seconds:.{min(max(3 - digits_before_point, 0), 6)}f}"
 
 
 @dataclass(frozen=True)
