@@ -23,13 +23,17 @@ from pydantic import BaseModel
 import penstock
 from penstock import errors
 from penstock.errors import PenstockError
+from penstock.io import CachedDataset as OwnCached
 from penstock.io import DataCatalog as OwnCatalog
+from penstock.io import TextDataset
 from penstock.io.kedro_objects import (
+    appends,
     catalog_like,
     copy_mode_of,
     data_in_memory,
     inner_dataset,
     is_cached,
+    is_kedros_file,
     is_plain_memory,
     is_shared_memory,
     local_path,
@@ -38,6 +42,8 @@ from penstock.io.kedro_objects import (
     release_cache,
     validators_of,
 )
+from penstock.pipeline import node, pipeline
+from penstock.runner import SequentialRunner
 
 
 def test_the_copy_mode_of_a_memory_dataset_is_read():
@@ -210,3 +216,58 @@ def test_parameters_are_those_of_a_project_of_kedro(given):
     kedros = KedroContext._get_parameters(SimpleNamespace(params=given))
 
     assert list(penstock.parameters(given).items()) == list(kedros.items())
+
+
+@pytest.mark.parametrize("mode", ["w", "a"])
+def test_a_file_that_a_dataset_opens_to_append_is_recognised(tmp_path, mode):
+    """Else a generator's chunks would be said to be replaced, or not."""
+    kind = pytest.importorskip("kedro_datasets.text").TextDataset
+    dataset = kind(filepath=str(tmp_path / "file"), fs_args={"open_args_save": {"mode": mode}})
+    dataset.save("a")
+    dataset.save("b")
+
+    assert is_kedros_file(dataset)
+    assert appends(dataset) == (dataset.load() == "ab") == (mode == "a")
+
+
+@pytest.mark.parametrize("opening", [{}, {"open_args_save": {"mode": "a"}}])
+@pytest.mark.parametrize("mode", ["w", "a"])
+def test_a_table_appends_if_its_file_is_opened_so(tmp_path, opening, mode):
+    pandas = pytest.importorskip("pandas")
+    kind = pytest.importorskip("kedro_datasets.pandas").CSVDataset
+    arguments = {"header": False, "index": False, "mode": mode}
+    dataset = kind(filepath=str(tmp_path / "file"), save_args=arguments, fs_args=opening)
+    dataset.save(pandas.DataFrame({"a": [1]}))
+    dataset.save(pandas.DataFrame({"a": [2]}))
+
+    assert appends(dataset) == ((tmp_path / "file").read_text() == "1\n2\n")
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_partitions_are_added(tmp_path, overwrite):
+    partitions = pytest.importorskip("kedro_datasets.partitions")
+    kind = partitions.PartitionedDataset
+    dataset = kind(path=str(tmp_path / "all"), dataset="kedro_datasets.json.JSONDataset", overwrite=overwrite)
+    dataset.save({"a": 1})
+    dataset.save({"b": 2})
+
+    assert appends(dataset) == (len(dataset.load()) == 2)
+
+
+def test_a_catalog_of_kedro_saves_chunks_to_our_files(tmp_path):
+    """Also through a cache, which then must not give the last chunk."""
+    catalog = DataCatalog(
+        {"text": TextDataset(tmp_path / "a"), "cached": OwnCached(TextDataset(tmp_path / "b"))}
+    )
+
+    def stream():
+        yield from (("a", "b"), ("c", "d"))
+
+    nodes = [
+        node(stream, None, ["text", "cached"], name="stream"),
+        node(str.upper, "cached", "seen", name="read"),
+    ]
+
+    result = SequentialRunner().run(pipeline(nodes), catalog)
+
+    assert (catalog.load("text"), catalog.load("cached"), result["seen"].load()) == ("ac", "bd", "BD")

@@ -35,10 +35,11 @@ def _wrap_methods(cls: type) -> None:
         has_older_name = operation not in own and operation in {"load", "save"}
         defined = f"_{operation}" if has_older_name else operation
         if defined in own:
-            setattr(cls, operation, _wrapped(operation, own[defined]))
+            setattr(cls, operation, with_dataset_errors(operation, own[defined]))
 
 
-def _wrapped(operation: str, method: Callable[..., Any]) -> Callable[..., Any]:
+def with_dataset_errors(operation: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method of a dataset, whose errors name the dataset and the operation."""
     if getattr(method, _IS_WRAPPED, False) or getattr(method, "__isabstractmethod__", False):
         return method
     unchanged = _UNCHANGED_ERRORS.get(operation, ())

@@ -27,6 +27,8 @@ _LOCAL_PROTOCOLS = {"", "file", "local"}
 _FILE_CACHE_ATTRIBUTES = ("resolve_load_version", "_fs", "_filesystem")
 """A dataset with one of these remembers versions or listings: versioned datasets of Kedro, and datasets on fsspec."""
 
+_APPENDING_MODES = {"a", "ab", "a+", "ab+", "a+b", "append"}
+
 
 _PATTERN = frozenset("*?[{")
 """A path with one of these stands for any number of files, in datasets of Spark for instance."""
@@ -149,6 +151,27 @@ def missing_file(dataset: Any) -> str | None:
     if path is None or _PATTERN.intersection(path):
         return None
     return None if os.path.exists(path) else path  # noqa: PTH110 - a folder that may not be read is no error here
+
+
+def appends(dataset: Any) -> bool:
+    """Whether the arguments of a dataset say that a save adds to what is stored: one of `kedro-datasets`, or one like it.
+
+    Datasets of partitions count as well: a save leaves the partitions that it does not name.
+    """
+    # `_save_args` and its like of `kedro-datasets`: without them a generator's chunks would be said to be replaced, which
+    # tests/kedro/test_kedro_objects.py would notice.
+    if any(cls.__name__ == "PartitionedDataset" for cls in type(dataset).__mro__):
+        return not getattr(dataset, "_overwrite", False)
+    opening = getattr(dataset, "_fs_open_args_save", None)
+    # A file that the dataset itself opens is appended to only if it is opened so.
+    arguments = getattr(dataset, "_save_args", None) if opening is None else opening
+    given = arguments if isinstance(arguments, Mapping) else {}
+    return given.get("mode") in _APPENDING_MODES or given.get("if_exists") == "append"
+
+
+def is_kedros_file(dataset: Any) -> bool:
+    """Whether this is a dataset of `kedro-datasets` that writes one file: a save replaces it, unless it appends."""
+    return type(dataset).__module__.startswith("kedro_datasets.") and hasattr(dataset, "_fs")
 
 
 # Catalogs

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, ClassVar
+from zipfile import ZIP_DEFLATED
 
 from penstock.errors import DatasetError
 from penstock.io.files import FileDataset
 
 if TYPE_CHECKING:
     from penstock._typing import Data
+    from penstock.io.chunks import OpenChunks
 
 _COMPRESSION_BY_SUFFIX = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": "zip", ".zst": "zstd"}
 
@@ -25,7 +28,7 @@ class CSVDataset(FileDataset):
 
     `load_args` are arguments of `pandas.read_csv`, `save_args` arguments of `DataFrame.to_csv`, where `index=False` is
     the default. With `chunksize` or `iterator` in `load_args`, `load` returns a pandas reader, which reads the file chunk
-    by chunk. `FileDataset` has the other arguments.
+    by chunk. `FileDataset` has the other arguments. Chunks of a stream have one header, and must have the same columns.
 
     Example:
         >>> import pandas
@@ -37,6 +40,7 @@ class CSVDataset(FileDataset):
     """
 
     _SAVE_ARGS: ClassVar = {"index": False}
+    _JOINS_CHUNKS = True
 
     def load(self) -> Data:
         """Load the table.
@@ -63,12 +67,21 @@ class CSVDataset(FileDataset):
         pandas = _pandas(self)
         if not isinstance(data, (pandas.DataFrame, pandas.Series)):
             raise TypeError(f"a CSVDataset can save only a pandas DataFrame, not a {type(data).__name__}")
-        if "w" not in self._save_args.get("mode", "w"):
-            mode = self._save_args["mode"]
-            raise ValueError(f"mode {mode!r} is not supported: a save replaces the whole file")
+        if self._chunks is not None and "columns" not in self._save_args:
+            self._chunks.check_columns([(name, "") for name in pandas.DataFrame(data).columns])
         text = {_WRITE_ARGUMENTS[name]: given for name, given in self._save_text.items() if given}
         arguments = self._arguments({**text, **self._save_args}, self._location.write_options)
         data.to_csv(file, **{**arguments, "mode": "wb"})
+
+    def _open_for_chunks(self, stack: ExitStack) -> IO[bytes]:
+        # pandas would compress each chunk by itself, and not all formats can be read like that.
+        compression = self._arguments(self._save_args.copy(), self._location.write_options)["compression"]
+        self._save_args["compression"] = None
+        return stack.enter_context(_compressed(super()._open_for_chunks(stack), compression))
+
+    def _continue(self) -> None:
+        super()._continue()
+        self._save_args["header"] = False
 
     def _arguments(self, arguments: dict[str, Any], opening: Mapping[str, Any]) -> dict[str, Any]:
         if arguments.get("compression", "infer") == "infer":
@@ -84,7 +97,8 @@ class ParquetDataset(FileDataset):
     """A pandas `DataFrame` as one Parquet file; `load` also reads a folder of Parquet files.
 
     `load_args` are arguments of `pandas.read_parquet`, `save_args` arguments of `DataFrame.to_parquet` except
-    `partition_cols`. `FileDataset` has the other arguments.
+    `partition_cols`. `FileDataset` has the other arguments. Chunks of a stream become row groups, and must have the same
+    columns of the same types; a `schema` of pyarrow in `save_args` converts them, as it does a single frame.
 
     Example:
         >>> import pandas, pyarrow
@@ -94,6 +108,8 @@ class ParquetDataset(FileDataset):
         >>> cities.load().to_dict("list")
         {'name': ['Bern']}
     """
+
+    _JOINS_CHUNKS = True
 
     def load(self) -> Data:
         """Load the table.
@@ -119,7 +135,59 @@ class ParquetDataset(FileDataset):
             raise TypeError(f"a ParquetDataset can save only a pandas DataFrame, not a {type(data).__name__}")
         if self._save_args.get("partition_cols"):
             raise ValueError("partition_cols is not supported: a save replaces one whole file")
-        data.to_parquet(file, **self._save_args)
+        if self._chunks is None:
+            data.to_parquet(file, **self._save_args)
+        else:
+            self._write_row_group(data, file, self._chunks)
+
+    def _write_row_group(self, data: Data, file: IO[bytes], chunks: OpenChunks) -> None:
+        arguments = self._save_args.copy()
+        if (engine := arguments.pop("engine", "auto")) not in {"auto", "pyarrow"}:
+            raise ValueError(f"engine {engine!r} cannot write chunks: leave it out, for pyarrow")
+        rows = arguments.pop("row_group_size", None)
+        schema, index = arguments.pop("schema", None), arguments.pop("index", None)
+        table = self._arrow_table(data, chunks, schema=schema, index=index)
+        chunks.check_columns([(field.name, str(field.type)) for field in table.schema])
+        if chunks.writer is None:
+            parquet = importlib.import_module("pyarrow.parquet")
+            chunks.writer = chunks.stack.enter_context(parquet.ParquetWriter(file, table.schema, **arguments))
+        chunks.writer.write_table(table, rows)
+
+    @staticmethod
+    def _arrow_table(data: Data, chunks: OpenChunks, *, schema: Any, index: bool | None) -> Any:
+        pyarrow = importlib.import_module("pyarrow")
+        first = chunks.writer and chunks.writer.schema
+        if index is None and first:
+            # A range is kept in the description of the file if the first chunk has one, and else as a column.
+            index = any(name.startswith("__index_level_") for name in first.names) or None
+        try:
+            table = pyarrow.Table.from_pandas(data, schema=schema, preserve_index=index)
+        except (pyarrow.ArrowException, KeyError) as error:
+            raise ValueError(f"chunk {chunks.count + 1}: {error}") from error
+        for position, field in enumerate(table.schema):
+            if first and pyarrow.types.is_null(field.type) and field.name in first.names:
+                # A column without any value has no type of its own.
+                known = first.field(field.name)
+                table = table.set_column(position, known, pyarrow.nulls(len(table), known.type))
+        return table
+
+
+def _compressed(file: IO[bytes], compression: str | Mapping[str, Any] | None) -> AbstractContextManager[Any]:
+    """A file that compresses what is written to it, as `compression` of `DataFrame.to_csv` says."""
+    options = dict(compression) if isinstance(compression, Mapping) else {}
+    method = options.pop("method", None) if options else compression
+    if method is None:
+        return nullcontext(file)
+    compressors = importlib.import_module("fsspec.compression").compr
+    if method not in compressors:
+        raise ValueError(
+            f"compression {method!r} cannot be written in chunks: use one of gzip, bz2, xz, zip, zstd"
+        )
+    if method == "zip":
+        archived = options.pop("archive_name", None)
+        options = {"compression": ZIP_DEFLATED, "filename": archived, **options}
+    opened: AbstractContextManager[Any] = compressors[method](file, mode="wb", **options)
+    return opened
 
 
 def _pandas(dataset: FileDataset) -> Any:

@@ -48,7 +48,7 @@ class Node:
     dataset in two formats: writing one of them runs before reading the other.
 
     A generator function yields its outputs in chunks, each in the form of the outputs. A runner saves each chunk as it
-    comes, so the whole never has to fit into memory.
+    comes, so the whole never has to fit into memory. A CSV file, for instance, holds all chunks: see `FileDataset.open_stream`.
 
     All of this is checked when the node is made: that `func` can be called with these inputs, that each dataset is
     written in one of the four forms and no output appears twice or is an input, and that names and tags consist of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from penstock.tasks.node_steps import (
 )
 from penstock.tasks.retries import with_retries
 from penstock.tasks.sent_values import sent_outputs
+from penstock.tasks.streams import open_output
 from penstock.tasks.values import MultipleOutputs
 
 if TYPE_CHECKING:
@@ -168,15 +170,13 @@ class StreamCall(Call):
     """Calls a node whose function is a generator, and saves each chunk that it yields: a generator cannot leave its process."""
 
     def write_outputs(self, outputs: dict[str, Data], hooks: Hooks) -> list[Data]:
-        """The last chunk of each output that stays in the graph."""
-        last: dict[str, Data] = {}
-        binding_by_name = dict(self.named_outputs())
-
-        def save(name: str, chunk: Data) -> None:
-            last[name] = binding_by_name[name].write(name, chunk)
-
-        save_streams(save, outputs, self.node, hooks)
-        return [last[name] if name in last else each.unchanged(name) for name, each in self.named_outputs()]
+        """For each output that stays in the graph: the last chunk, or a dataset that has all chunks."""
+        with ExitStack() as stack:
+            opened = {
+                name: stack.enter_context(open_output(name, each)) for name, each in self.named_outputs()
+            }
+            save_streams(lambda name, chunk: opened[name].save(chunk), outputs, self.node, hooks)
+        return [each.value() for each in opened.values()]
 
 
 @dataclass(eq=False, slots=True)
