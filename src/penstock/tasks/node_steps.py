@@ -95,10 +95,17 @@ def save_in_threads(
 def save_streams(
     save: Callable[[str, Data], Data], streams: dict[str, Iterable[Data]], node: NodeLike, hooks: Hooks
 ) -> None:
-    """Save the first chunk of each stream, then the second of each, until the shortest ends."""
-    for chunks in zip(*streams.values(), strict=False):
-        for name, chunk in zip(streams, chunks, strict=True):
+    """Save the first chunk of each stream, then the second of each, until one ends. A chunk is freed before the next is made."""
+    chunks = {name: iter(stream) for name, stream in streams.items()}
+
+    def save_next(name: str) -> bool:
+        for chunk in chunks[name]:
             save_dataset(save, name, chunk, node, hooks)
+            return True
+        return False
+
+    while chunks and all(map(save_next, chunks)):
+        pass
 
 
 def call_node(

@@ -20,7 +20,17 @@ import pytest
 pytest.register_assert_rewrite(
     *(
         f"penstock.testing.{group}"
-        for group in ("errors", "hooks", "loads", "logs", "preflight", "results", "stores", "values")
+        for group in (
+            "errors",
+            "hooks",
+            "loads",
+            "logs",
+            "preflight",
+            "results",
+            "stores",
+            "streams",
+            "values",
+        )
     )
 )
 
@@ -32,6 +42,7 @@ from penstock.testing.logs import LogPromises  # noqa: E402
 from penstock.testing.preflight import PreflightPromises  # noqa: E402
 from penstock.testing.results import ResultPromises  # noqa: E402
 from penstock.testing.stores import StorePromises  # noqa: E402
+from penstock.testing.streams import StreamPromises  # noqa: E402
 from penstock.testing.values import ValuePromises  # noqa: E402
 
 __all__ = [
@@ -52,6 +63,7 @@ class RunnerContract(
     ValuePromises,
     LoadPromises,
     StorePromises,
+    StreamPromises,
     HookPromises,
     ErrorPromises,
     ResultPromises,
