@@ -15,7 +15,7 @@ from penstock.hooks import Hooks
 from penstock.pipeline import node
 from penstock.tasks.backend import Context
 from penstock.tasks.load_tasks import Load, LoadedValue, SharedLoad, loaded_to_send
-from penstock.tasks.sent_values import SentValue, always_travels
+from penstock.tasks.values import SentValue, always_travels
 
 pandas = pytest.importorskip("pandas")
 

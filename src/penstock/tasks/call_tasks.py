@@ -21,9 +21,8 @@ from penstock.tasks.node_steps import (
     save_streams,
 )
 from penstock.tasks.retries import with_retries
-from penstock.tasks.sent_values import sent_outputs
 from penstock.tasks.streams import open_output
-from penstock.tasks.values import MultipleOutputs
+from penstock.tasks.values import MultipleOutputs, sent_outputs
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data, NodeLike

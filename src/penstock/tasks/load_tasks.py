@@ -20,8 +20,7 @@ from penstock.errors import CannotSendError
 from penstock.hooks.calls import NO_HOOKS
 from penstock.tasks.base import Work
 from penstock.tasks.node_steps import Seconds, load_dataset
-from penstock.tasks.sent_values import NOTHING, SentValue, always_travels
-from penstock.tasks.values import MultipleOutputs
+from penstock.tasks.values import NOTHING, MultipleOutputs, SentValue, always_travels
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data

@@ -221,8 +221,10 @@ class RunExecutor:
         return [key for keys in self._keys_by_task.values() for key in keys]
 
     def unfinished(self) -> list[str]:
-        """The tasks that have no result, in words."""
-        return sorted(map(task_text, self.unfinished_keys()))
+        """The tasks that have no result, in words; of a hand-out the node, if it is called in it."""
+        hand_outs = [list(map(task_text, keys)) for keys in self._keys_by_task.values()]
+        called = [[text for text in texts if text.startswith("node ")] or texts for texts in hand_outs]
+        return sorted(text for texts in called for text in texts)
 
     def wait(self) -> None:
         """Return when none of the run's tasks runs any more."""

@@ -20,8 +20,7 @@ from penstock.graph.taskspec import data_of, new_task
 from penstock.io.memory import MemoryDataset
 from penstock.runner.cluster.session import listening_to_topic
 from penstock.runs.result import RunValue
-from penstock.tasks.sent_values import SentValue
-from penstock.tasks.values import DatasetValue, unwrap_value
+from penstock.tasks.values import DatasetValue, SentValue, unwrap_value
 
 if TYPE_CHECKING:
     from penstock._typing import Data
