@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import json
 import re
 import threading
@@ -19,6 +20,7 @@ from kedro.io import DataCatalog, DatasetError, MemoryDataset, SharedMemoryDataC
 from kedro.io.cached_dataset import CachedDataset
 from kedro.pipeline import node, pipeline
 from kedro.runner import AbstractRunner
+from rich.console import Console
 
 import penstock
 import penstock.kedro
@@ -508,3 +510,20 @@ def test_a_session_takes_our_runners_for_its_own():
 
     assert all(isinstance(runner, AbstractRunner) for runner in runners)
     assert [runner.is_async for runner in runners] == [True, False, True, True]
+
+
+def test_rich_shows_the_note_of_an_error_once(runner, tmp_path, caplog):
+    """It shows the notes of an error once more for each of its causes, so they are logged."""
+    nodes = pipeline([node(len, "table", "rows", name="count")])
+    catalog = DataCatalog({"table": CSVDataset(filepath=str(tmp_path / "lost.csv"))})
+    console = Console(file=io.StringIO(), width=200)
+
+    try:
+        runner.run(nodes, catalog)
+    except DatasetError:
+        console.print_exception()
+
+    shown, note = console.file.getvalue(), "Raised in the load of 'table' for node 'count'"
+    assert "DatasetError" in shown
+    assert note not in shown
+    assert any(text.startswith(note) for text in caplog.messages)

@@ -18,7 +18,11 @@ KedroRunner.register(runner.AbstractRunner)
 
 
 class InSession(runner.AbstractRunner):
-    """Base of the runners for Kedro projects: logs like Kedro."""
+    """Base of the runners for Kedro projects: logs like Kedro.
+
+    The notes of an error that has a cause are logged instead: rich, which shows the errors of Kedro's commands, repeats them for each
+    error of the chain.
+    """
 
     def run(self, *arguments: Any, **options: Any) -> RunResult:
         """Run the pipeline, as `penstock.runner.AbstractRunner.run` does.
@@ -27,7 +31,13 @@ class InSession(runner.AbstractRunner):
             Exception: What `penstock.runner.AbstractRunner.run` raises.
         """
         use_kedro_log_level()
-        return super().run(*arguments, **options)
+        try:
+            return super().run(*arguments, **options)
+        except Exception as error:
+            if error.__cause__ is not None or error.__context__ is not None:
+                for note in vars(error).pop("__notes__", ()):
+                    self._log.error("%s", note)
+            raise
 
 
 class SequentialRunner(InSession, runner.SequentialRunner):
