@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import json
+import os
 import re
 import threading
 import traceback
@@ -16,7 +17,14 @@ from pathlib import Path
 import cloudpickle
 import fsspec
 import pytest
-from kedro.io import DataCatalog, DatasetError, MemoryDataset, SharedMemoryDataCatalog, Version
+from kedro.io import (
+    AbstractDataset,
+    DataCatalog,
+    DatasetError,
+    MemoryDataset,
+    SharedMemoryDataCatalog,
+    Version,
+)
 from kedro.io.cached_dataset import CachedDataset
 from kedro.pipeline import node, pipeline
 from kedro.runner import AbstractRunner
@@ -457,6 +465,45 @@ def test_kedros_cached_dataset_does_not_tell_that_it_is_pickled(plain_runner, ca
 
     assert not told
     assert "clearing cache to pickle" in caplog.text, "a user's own pickle is Kedro's affair"
+
+
+class Tracked(AbstractDataset):
+    """Stands for a dataset of kedro-mlflow: it saves into the run that a hook has opened in this thread."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def load(self):
+        return json.loads(self.path.read_text())
+
+    def save(self, data):
+        self.path.write_text(json.dumps([data, where(None)]))
+
+    def _describe(self):
+        return {"path": self.path}
+
+
+Tracked.__module__ = "kedro_mlflow.io"
+
+
+def where(_):
+    return [threading.get_ident(), os.getpid()]
+
+
+def test_a_dataset_of_mlflow_is_saved_where_its_node_ran(plain_runner, tmp_path):
+    """A task of its own might save it in a process or thread in which no node has run, and no run of mlflow is open."""
+    names = [f"place{number}" for number in range(4)]
+    catalog = DataCatalog({name: Tracked(tmp_path / name) for name in names})
+    pipe = pipeline([node(where, "a", name, name=name) for name in names])
+    catalog["a"] = 1
+
+    plan = plain_runner.plan(pipe, catalog)
+    plain_runner.run(pipe, catalog)
+
+    assert {task.kind for task in plan.tasks.values()} <= {"call", "data"}
+    for name in names:
+        called_at, saved_at = catalog.load(name)
+        assert called_at == saved_at
 
 
 class Locked(MemoryDataset):

@@ -33,7 +33,7 @@ from penstock.graph.datasets import DatasetIndex, Place, as_catalog, check_input
 from penstock.graph.keys import MAX_PREFIXES, count_prefixes, prefix_by_function
 from penstock.graph.plan import Plan
 from penstock.hooks.calls import NO_HOOKS, Hooks
-from penstock.io.kedro_objects import is_plain_memory
+from penstock.io.kedro_objects import is_plain_memory, is_saved_by_call
 from penstock.io.memory import MemoryDataset
 from penstock.tasks.backend import Backend, Context, LocalBackend
 from penstock.tasks.bindings import InputBinding, OutputBinding, input_binding, output_binding
@@ -262,7 +262,7 @@ class _Compiler:
             if is_plain_memory(dataset):
                 return output_binding(stays, self.copies, copy_mode)
             return OutputBinding(stays, self.copies, copy_mode, dataset=dataset)
-        if call_type is Call:
+        if call_type is Call and not is_saved_by_call(dataset):
             return output_binding(stays, self.copies, copy_mode, has_save_task=True)
         return OutputBinding(stays, self.copies, copy_mode, catalog=self.datasets.catalog_for_task([name]))
 

@@ -65,6 +65,14 @@ def data_in_memory(dataset: DatasetLike | None) -> Data:
     return getattr(dataset, "_data", dataset)
 
 
+# Datasets of plugins
+
+
+def is_saved_by_call(dataset: DatasetLike | None) -> bool:
+    """Whether a dataset is saved in the thread that has called the node: kedro-mlflow saves into the run that its hook opened there."""
+    return any(cls.__module__.startswith("kedro_mlflow.") for cls in type(dataset).__mro__)
+
+
 # Cached datasets
 
 
