@@ -52,12 +52,14 @@ class InputBinding:
         """
         try:
             if self.comes_from_graph:
+                is_copied = self.is_copied
                 if isinstance(value, LoadedValue):
+                    is_copied = is_copied or value.is_kept
                     value = value.open(hooks)
                 value = opened(value, name)
                 if isinstance(value, DatasetValue):
                     return value.dataset.load()
-                return copied(value, self.copy_mode) if self.is_copied else value
+                return copied(value, self.copy_mode) if is_copied else value
             if self.dataset is not None:
                 return self.dataset.load()
             catalog: Any = self.catalog

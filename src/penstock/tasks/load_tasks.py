@@ -139,9 +139,14 @@ class LoadedValue:
             if value is NOTHING or self.has_begun:
                 read = self.load.catalog.load if value is NOTHING else lambda _: value
                 value = self.load.load(NO_HOOKS if self.sent else hooks, read, has_begun=self.has_begun)
-            if self.load.is_shared:
+            if self.is_kept:
                 self.value = value
             return value
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether all readers of one process get the same object, so that each needs a copy."""
+        return self.load.is_shared and self.sent is None
 
     def _unpickled(self) -> Data:
         try:

@@ -22,6 +22,9 @@ PACKAGES = frozenset(
 )
 """The frames of these packages stand between `run` and a user's function."""
 
+TASK = "penstock.tasks.base"
+"""The module that Dask calls, for each task."""
+
 CALLERS = ("penstock.pipeline.node", "kedro.pipeline.node")
 """The modules that call a user's function, which has no frame of its own if it is not written in Python."""
 
@@ -179,6 +182,9 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _without_frames_between(error: BaseException) -> TracebackType | None:
     entries = [each for each, _ in _entries(error.__traceback__)]
+    # Up to the task all is a scheduler's, also the frames of a runner of one's own.
+    tasks = [number for number, each in enumerate(entries) if _module(each) == TASK]
+    entries = entries[tasks[-1] :] if tasks else entries
     first = next((number for number, each in enumerate(entries) if not _is_between(each)), None)
     if first is not None:
         return entries[first]

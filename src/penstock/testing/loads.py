@@ -84,6 +84,37 @@ class Connections(TextDataset):
         return Connection(7)
 
 
+class Rows(TextDataset):
+    """Its load gives a list."""
+
+    def load(self) -> Any:
+        """A list of one row."""
+        return ["row"]
+
+
+class Pool(list[str]):
+    """A list that cannot be pickled, and that can be copied."""
+
+    def __deepcopy__(self, memo: Any) -> Pool:
+        return Pool(self)
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError("a pool stays where it is")
+
+
+class Pools(Rows):
+    """Its load gives a list that cannot be pickled."""
+
+    def load(self) -> Any:
+        """A list of one row."""
+        return Pool(["row"])
+
+
+def _use(rows: list[str]) -> int:
+    rows.append("mine")
+    return len(rows)
+
+
 def read_all(lines: Any) -> list[str]:
     """All lines; an open file is closed."""
     with contextlib.ExitStack() as stack:
@@ -146,6 +177,17 @@ class LoadPromises(RunnerPromises):
         assert [each.load() for each in result.values()] == [7] * 6
         # One more where the load is a task by itself.
         assert len(diary.notes("connect")) <= len(processes) + self.leaves_process
+
+    @pytest.mark.parametrize("kind", ["list", "connection"])
+    def test_readers_of_a_cached_dataset_do_not_see_what_the_others_do_to_it(
+        self, runner: Any, tmp_path: Path, kind: str
+    ) -> None:
+        dataset = (Rows if kind == "list" else Pools)(str(tmp_path / "unused"))
+        nodes = [node(_use, "rows", f"n{k}", name=f"n{k}") for k in range(6)]
+
+        result = runner.run(pipeline(nodes), DataCatalog({"rows": CachedDataset(dataset)}))
+
+        assert [each.load() for each in result.values()] == [2] * 6
 
     def test_retries_get_a_fresh_load(self, runner: Any, tmp_path: Path, diary: Diary) -> None:
         dataset = Lines(str(tmp_path / "lines.txt"))

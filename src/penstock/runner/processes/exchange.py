@@ -196,7 +196,7 @@ class WorkerExchange:
             reason = f"it made a {type(result).__name__} that cannot be pickled: {error}"
             task = str(self._work)
             raise pack_error(CannotSendError({task: reason}), task, _node_name(self._work)) from error
-        if isinstance(result, LoadedValue) and result.load.is_shared:
+        if isinstance(result, LoadedValue) and result.is_kept:
             handle.token = secrets.token_hex(8)
         return handle
 
