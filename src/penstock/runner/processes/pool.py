@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import threading
 import time
@@ -102,6 +103,9 @@ def _environment() -> dict[str, str]:
 def _start_worker(driver: int, path: Sequence[str], setup: Setup) -> None:
     """Called in each worker process before its first task, with the process id of the driver and its `sys.path`."""
     sys.path[:] = path
+    # Ctrl-C in a terminal reaches all processes. The driver ends this one; until then it should not print a traceback. A handler, since
+    # programs that a node starts would inherit that the signal is ignored.
+    signal.signal(signal.SIGINT, lambda *_: None)
     threading.Thread(target=_watch, args=(driver,), daemon=True, name="penstock-watch").start()
     if setup is not None:
         setup()
