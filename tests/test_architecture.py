@@ -24,7 +24,7 @@ pytestmark = pytest.mark.newest
 SOURCE = Path(__file__).parents[1] / "src" / "penstock"
 
 LAYERS = [
-    {"_kedro_errors"},
+    {"_error_texts", "_kedro_errors"},
     {"errors", "_typing"},
     {"_modules", "_pickling", "_similar", "_threads"},
     {"logs", "pipeline", "io"},
@@ -48,6 +48,7 @@ HOMES = {
 """What is imported in one file only, or in one package, whose place ends with a slash; nowhere, if it has no home."""
 
 NO_DASK = {
+    "_error_texts",
     "_kedro_errors",
     "errors",
     "_typing",

@@ -28,20 +28,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from penstock._error_texts import conflict_text, listed, problem_text
 from penstock._kedro_errors import new_dataset_error
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(map(repr, names))
-
-
-def _problem_text(problem: str, culprits: Iterable[str], advice: str) -> str:
-    return f"{problem}{': ' if culprits else ''}{_listed(culprits)}{'. ' if advice else ''}{advice}"
-
-
-def _conflict_text(verb: str, nodes_by_dataset: dict[str, list[str]], advice: str) -> str:
-    claims = "".join(f"\n  {name!r} by {_listed(nodes)}" for name, nodes in nodes_by_dataset.items())
-    return f"{sorted(nodes_by_dataset)} {verb} more than once:{claims}\n{advice}"
 
 
 class PenstockError(Exception):
@@ -71,7 +59,7 @@ class PipelineError(PenstockError):
         self.problem, self.names, self.advice = problem, names, advice
 
     def __str__(self) -> str:
-        return _problem_text(self.problem, self.names, self.advice)
+        return problem_text(self.problem, self.names, self.advice)
 
 
 class CircularDependencyError(PipelineError):
@@ -112,7 +100,7 @@ class OutputNotUniqueError(PipelineError):
         self.producers = producers
 
     def __str__(self) -> str:
-        return _conflict_text("produced", self.producers, "Give each output its own name")
+        return conflict_text("produced", self.producers, "Give each output its own name")
 
 
 class ConfirmNotUniqueError(PipelineError):
@@ -131,7 +119,7 @@ class ConfirmNotUniqueError(PipelineError):
         self.confirmers = confirmers
 
     def __str__(self) -> str:
-        return _conflict_text("confirmed", self.confirmers, "Confirm it in the last of these nodes only")
+        return conflict_text("confirmed", self.confirmers, "Confirm it in the last of these nodes only")
 
 
 class InvalidNodeError(PenstockError, ValueError):
@@ -153,7 +141,7 @@ class InvalidNodeError(PenstockError, ValueError):
         self.node, self.problem, self.culprits, self.advice = node, problem, culprits, advice
 
     def __str__(self) -> str:
-        return f"node {self.node}: {_problem_text(self.problem, self.culprits, self.advice)}"
+        return f"node {self.node}: {problem_text(self.problem, self.culprits, self.advice)}"
 
 
 class SignatureError(PenstockError, TypeError):
@@ -196,7 +184,7 @@ class InvalidPipelineError(PenstockError, ValueError):
         self.problem, self.culprits, self.advice = problem, culprits, advice
 
     def __str__(self) -> str:
-        return _problem_text(self.problem, self.culprits, self.advice)
+        return problem_text(self.problem, self.culprits, self.advice)
 
 
 class SelectionError(PenstockError, ValueError):
@@ -217,8 +205,8 @@ class SelectionError(PenstockError, ValueError):
         self.problem, self.names, self.close = problem, names, close
 
     def __str__(self) -> str:
-        advice = f"Did you mean {_listed(self.close)}?" if self.close else "See `describe()` and `datasets()`"
-        return _problem_text(self.problem, self.names, advice)
+        advice = f"Did you mean {listed(self.close)}?" if self.close else "See `describe()` and `datasets()`"
+        return problem_text(self.problem, self.names, advice)
 
 
 class NodeDataError(PenstockError, ValueError):
@@ -251,7 +239,8 @@ class DatasetError(PenstockError):
         Cannot load model.pickle: EOFError: Ran out of input
     """
 
-    __new__ = new_dataset_error  # also an error of Kedro, where Kedro is imported
+    # Where Kedro is imported, it is an error of Kedro as well.
+    __new__ = new_dataset_error
 
 
 class DatasetNotFoundError(DatasetError):
@@ -314,9 +303,10 @@ class MissingInputError(PenstockError, ValueError):
         self.names, self.catalog, self.close = names, catalog, close or {}
 
     def __str__(self) -> str:
-        problem = f"Pipeline input(s) {{{_listed(sorted(self.names))}}} not found in the {self.catalog}"
+        problem = f"Pipeline input(s) {{{listed(sorted(self.names))}}} not found in the {self.catalog}"
         hints = [f"\n  {name}: did you mean {', '.join(self.close[name])}?" for name in sorted(self.close)]
-        return f"{problem}: add a dataset for each, or select the nodes that do not need them{''.join(hints)}"
+        advice = "add a dataset for each, or select the nodes that do not need them"
+        return f"{problem}: {advice}{''.join(hints)}"
 
 
 class NodeError(PenstockError, RuntimeError):
@@ -397,4 +387,5 @@ class UnfitWorkersError(ClusterError):
         self.problems, self.advice = problems, advice
 
     def __str__(self) -> str:
-        return "\n  ".join(["The cluster cannot run this pipeline:", *self.problems]) + f"\n{self.advice}"
+        problems = "".join(f"\n  {problem}" for problem in self.problems)
+        return f"The cluster cannot run this pipeline:{problems}\n{self.advice}"

@@ -95,7 +95,7 @@ def hide_in_error(error: BaseException, hide: Callable[[str], str]) -> bool:
         Whether no secret is left. An error whose text is not made of strings cannot be cleaned; do not show it.
     """
     is_clean = True
-    for each in _linked_errors(error):
+    for each in linked_errors(error):
         _hide_in_one(each, hide)
         # Bytes are the content of a file, and can be gigabytes.
         arguments = [argument for argument in each.args if not isinstance(argument, bytes)]
@@ -104,7 +104,8 @@ def hide_in_error(error: BaseException, hide: Callable[[str], str]) -> bool:
     return is_clean
 
 
-def _linked_errors(error: BaseException) -> Iterator[BaseException]:
+def linked_errors(error: BaseException) -> Iterator[BaseException]:
+    """The error, its causes and contexts, and the errors in groups, each once."""
     waiting: list[BaseException | None] = [error]
     seen: set[int] = set()
     while waiting:

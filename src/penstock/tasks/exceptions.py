@@ -57,7 +57,7 @@ class _ErrorParts:
     inner: list[_ErrorWithCauses]
     """The exceptions of an exception group."""
 
-    def rebuilt(self, functions: Iterable[Any]) -> BaseException:
+    def rebuilt(self, functions: Iterable[Any] | None) -> BaseException:
         """The exception, made without a call of its constructor."""
         args = (self.args[0], [each.restored(functions) for each in self.inner]) if self.inner else self.args
         error = self.cls.__new__(self.cls, *args)
@@ -81,11 +81,11 @@ class _ErrorWithCauses:
     frames: list[list[Frame]]
     """The tracebacks of the exception and of its causes."""
 
-    def restored(self, functions: Iterable[Any] = ()) -> BaseException:
-        """The exception with its notes, causes and tracebacks.
+    def restored(self, functions: Iterable[Any] | None = None) -> BaseException:
+        """The exception with its notes and causes.
 
         Args:
-            functions: The user's functions: their files are put back into the tracebacks.
+            functions: The user's functions, whose files are put back into the tracebacks. None makes no tracebacks.
         """
         error = below = self.error.rebuilt(functions) if isinstance(self.error, _ErrorParts) else self.error
         if self.notes:
@@ -96,8 +96,10 @@ class _ErrorWithCauses:
             else:
                 below.__context__ = above
             below = above
-        for each, frames in zip([error, *(cause for cause, _ in self.causes)], self.frames, strict=True):
-            each.__traceback__ = rebuilt(with_files(frames, functions))
+        if functions is not None:
+            errors = [error, *(cause for cause, _ in self.causes)]
+            for each, frames in zip(errors, with_files(self.frames, functions), strict=True):
+                each.__traceback__ = rebuilt(frames)
         return error
 
 
@@ -170,7 +172,7 @@ def _is_same(copy: BaseException | None, error: BaseException) -> bool:
     return False
 
 
-def _unpickled(payload: bytes, functions: Iterable[Any] = ()) -> BaseException | None:
+def _unpickled(payload: bytes, functions: Iterable[Any] | None = None) -> BaseException | None:
     # The class may not exist here, or its constructor may refuse.
     with contextlib.suppress(Exception):
         packed: _ErrorWithCauses = cloudpickle.loads(payload)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
-from collections.abc import Iterable, Iterator
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from types import CodeType, TracebackType
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import cloudpickle
 
 from penstock.errors import PenstockError
+from penstock.io.redaction import linked_errors
 
 PACKAGES = frozenset(
     (
@@ -46,21 +48,12 @@ class Frame(NamedTuple):
 def frames_of(entry: TracebackType | None) -> list[Frame]:
     """The entries of a traceback, the outermost first."""
     return [
-        Frame(
-            each.tb_frame.f_code.co_filename,
-            line or each.tb_frame.f_code.co_firstlineno,
-            each.tb_frame.f_code.co_name,
-            each.tb_frame.f_code.co_firstlineno,
-            each.tb_frame.f_globals.get("__name__", ""),
+        Frame(code.co_filename, line or code.co_firstlineno, code.co_name, code.co_firstlineno, module)
+        for code, line, module in (
+            (frame.f_code, line, frame.f_globals.get("__name__", ""))
+            for frame, line in traceback.walk_tb(entry)
         )
-        for each, line in _entries(entry)
     ]
-
-
-def _entries(entry: TracebackType | None) -> Iterator[tuple[TracebackType, int | None]]:
-    while entry is not None:
-        yield entry, entry.tb_lineno
-        entry = entry.tb_next
 
 
 def rebuilt(frames: Iterable[Frame]) -> TracebackType | None:
@@ -86,31 +79,31 @@ def rebuilt(frames: Iterable[Frame]) -> TracebackType | None:
 # Files of functions that were sent by value
 
 
-def with_files(frames: Iterable[Frame], functions: Iterable[Any]) -> list[Frame]:
-    """The frames, with the files of functions that cloudpickle has sent without them.
+def with_files(tracebacks: list[list[Frame]], functions: Iterable[Any]) -> list[list[Frame]]:
+    """The tracebacks, with the files of functions that cloudpickle has sent without them.
 
     Args:
-        frames: From another process.
+        tracebacks: From another process.
         functions: The functions that were sent. Those of scripts and notebooks are known.
     """
-    frames = list(frames)
-    if not any(frame.file == DYNAMIC_FILE for frame in frames):
-        return frames
-    files = {
-        (code.co_name, code.co_firstlineno): code.co_filename for code in _codes([*functions, *_by_value()])
-    }
-    return [
-        frame._replace(file=files.get((frame.name, frame.first_line), frame.file))
-        if frame.file == DYNAMIC_FILE
-        else frame
-        for frame in frames
-    ]
+    if not any(frame.file == DYNAMIC_FILE for frames in tracebacks for frame in frames):
+        return tracebacks
+    codes = _codes([*functions, *_by_value()])
+    files = {(code.co_name, code.co_firstlineno): code.co_filename for code in codes}
+    return [[_with_file(frame, files) for frame in frames] for frames in tracebacks]
+
+
+def _with_file(frame: Frame, files: Mapping[tuple[str, int], str]) -> Frame:
+    if frame.file != DYNAMIC_FILE:
+        return frame
+    return frame._replace(file=files.get((frame.name, frame.first_line), DYNAMIC_FILE))
 
 
 def _by_value() -> Iterator[Any]:
     """What the modules have that cloudpickle sends by value."""
     for name in ("__main__", *cloudpickle.list_registry_pickle_by_value()):
-        yield from list(vars(sys.modules.get(name, object)).values())
+        if name in sys.modules:
+            yield from list(vars(sys.modules[name]).values())
 
 
 def _codes(things: list[Any]) -> Iterator[CodeType]:
@@ -130,8 +123,9 @@ def _codes(things: list[Any]) -> Iterator[CodeType]:
             things.append(thing.__func__)
         elif inspect.isfunction(thing):
             things.extend(_parts(thing))
-        elif _is_sent_by_value(thing if isinstance(thing, type) else type(thing)):
-            things.extend(vars(thing if isinstance(thing, type) else type(thing)).values())
+        else:
+            cls = thing if isinstance(thing, type) else type(thing)
+            things.extend(vars(cls).values() if _is_sent_by_value(cls) else ())
 
 
 def _parts(function: Any) -> Iterator[Any]:
@@ -164,24 +158,12 @@ def for_the_user(error: BaseException, log: logging.Logger | None = None) -> Non
         for note in vars(error).get("__notes__", ()):
             log.error("%s", note)
     if not logging.getLogger("penstock").isEnabledFor(logging.DEBUG):
-        for each in _chain(error):
+        for each in linked_errors(error):
             each.__traceback__ = _without_frames_between(each)
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, its causes and contexts, and the errors in groups."""
-    remaining, seen = [error], {id(None)}
-    while remaining:
-        each = remaining.pop()
-        if each is None or id(each) in seen:
-            continue
-        seen.add(id(each))
-        yield each
-        remaining += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
-
-
 def _without_frames_between(error: BaseException) -> TracebackType | None:
-    entries = [each for each, _ in _entries(error.__traceback__)]
+    entries = list(_entries(error.__traceback__))
     # Up to the task all is a scheduler's, also the frames of a runner of one's own.
     tasks = [number for number, each in enumerate(entries) if _module(each) == TASK]
     entries = entries[tasks[-1] :] if tasks else entries
@@ -192,6 +174,12 @@ def _without_frames_between(error: BaseException) -> TracebackType | None:
     if not entries or is_explained or _module(entries[-1]) in CALLERS:
         return None
     return error.__traceback__
+
+
+def _entries(entry: TracebackType | None) -> Iterator[TracebackType]:
+    while entry is not None:
+        yield entry
+        entry = entry.tb_next
 
 
 def _is_between(entry: TracebackType) -> bool:
