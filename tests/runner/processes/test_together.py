@@ -1,13 +1,19 @@
 """Which tasks a worker does in one hand-out."""
 
+import contextlib
 import os
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
 from penstock import DataCatalog, ParallelRunner, SequentialRunner
 from penstock.io import AbstractDataset
 from penstock.pipeline import node, pipeline
+from penstock.runner.processes.exchange import DriverExchange
+from penstock.runner.processes.pool import RunExecutor, WorkerPool
+from penstock.runner.processes.shared_memory import RunFolder
 from penstock.runner.processes.together import HandOuts
 
 
@@ -101,6 +107,21 @@ def test_a_node_that_another_one_waits_for_is_not_kept_until_a_save_is_done(tmp_
     found = names_of(nodes, ["raw", "clean"], tmp_path)
 
     assert found["load raw"] == ["call split"]
+
+
+def test_a_task_that_the_pool_cancels_is_cancelled_for_dask():
+    """Or else Dask would wait for its result."""
+    exchange = DriverExchange(RunFolder("none", Path("none")))
+    exchange.followers = {"cancelled": []}
+    with contextlib.closing(WorkerPool(1)) as pool:
+        running = pool.executor.submit(time.sleep, 60)
+        waiting = [pool.executor.submit(os.getpid) for _ in range(8)]
+        answer = RunExecutor(pool, 1, exchange).submit(len, [("cancelled", b"")])
+
+        assert pool.executor._pending_work_items.popitem()[1].future.cancel()
+
+        assert answer.cancelled()
+        assert not any(each.done() for each in (running, *waiting))
 
 
 def test_a_graph_without_nodes_is_handed_out_task_by_task():

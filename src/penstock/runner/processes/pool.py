@@ -211,6 +211,10 @@ class RunExecutor:
 
     def _answer(self, task: Future[Any], answer: Future[Any]) -> None:
         """Give Dask the result of the first task; those of the others wait until Dask submits them."""
+        if task.cancelled():
+            # Dask, which waits for the answer, gets a CancelledError.
+            answer.cancel()
+            return
         error = task.exception()
         if error is not None:
             answer.set_exception(error)

@@ -42,11 +42,12 @@ class HandOuts:
         A task follows if it belongs to the same node, as all other readers of what it reads in this hand-out, and if all else
         that it needs is done.
         """
-        together = [first]
+        together, found = [first], {first}
         for key in together:
             if self._is_read_within_node(key):
-                ready = (each for each in self._dependents[key] if self._is_ready(each, together))
-                together.extend(each for each in ready if each not in together)
+                ready = [each for each in self._dependents[key] if self._is_ready(each, found)]
+                together.extend(each for each in ready if each not in found)
+                found.update(ready)
         return together[1:]
 
     def stays(self, key: str, together: Collection[str]) -> bool:
