@@ -17,7 +17,7 @@ from penstock.runner.lifetime import log_what_opening_saves
 from penstock.runner.processes.backend import ProcessBackend
 from penstock.runner.processes.exchange import DriverExchange
 from penstock.runner.processes.logs import reading_logs
-from penstock.runner.processes.pool import KeptPool, WorkerPool, running_in
+from penstock.runner.processes.pool import KeptPool, Setup, WorkerPool, running_in
 from penstock.runner.processes.shared_memory import new_run_folder
 from penstock.runner.processes.together import HandOuts
 from penstock.runner.worker_count import checked_workers, useful_workers
@@ -157,9 +157,12 @@ class ParallelRunner(AbstractRunner):
             with kept.used(setup) as pool:
                 yield pool
             return
-        with contextlib.closing(WorkerPool(workers, setup)) as pool:
+        with contextlib.closing(self._new_pool(workers, setup)) as pool:
             yield pool
         log_what_opening_saves(self._log, type(self).__name__, "processes", pool.start_seconds)
+
+    def _new_pool(self, workers: int, setup: Setup) -> WorkerPool:
+        return WorkerPool(workers, setup)
 
     def _start_kept(self, stack: contextlib.ExitStack) -> KeptPool:
         return stack.enter_context(contextlib.closing(KeptPool(self.max_workers, self.worker_setup())))

@@ -38,9 +38,10 @@ class WorkerPool:
     Args:
         max_workers: The number of processes.
         setup: What each of them calls first.
+        starts: How many start at once, if not all; `start_others` starts the others.
     """
 
-    def __init__(self, max_workers: int, setup: Setup = None) -> None:
+    def __init__(self, max_workers: int, setup: Setup = None, *, starts: int | None = None) -> None:
         # Imported here and not above: it takes a fifth of `import penstock`, and most runs do without.
         import loky  # noqa: PLC0415
 
@@ -52,19 +53,32 @@ class WorkerPool:
         began = time.perf_counter()
         self.executor: loky.ProcessPoolExecutor = loky.ProcessPoolExecutor(
             max_workers,
-            env=_environment(),
+            env=changed_environment(),
             initializer=_start_worker,
-            initargs=(os.getpid(), _import_path(), setup),
+            initargs=(os.getpid(), import_path(), setup),
         )
         # Also called when this process ends; never in a fork of it. A process that `multiprocessing` has started waits for its
         # children before loky would end them: hence the priority.
         self._finalize = Finalize(None, self.executor.shutdown, kwargs={"kill_workers": True}, exitpriority=0)
         try:
-            # The first task starts all processes.
-            self.executor.submit(os.getpid).add_done_callback(lambda _: self._note_start(began))
+            self.start_others(starts or max_workers).add_done_callback(lambda _: self._note_start(began))
         except BaseException:
             self.close()
             raise
+
+    def start_others(self, workers: int) -> Future[int]:
+        """Start as many as are missing.
+
+        Args:
+            workers: The number of processes that are wanted, at most `max_workers`.
+
+        Returns:
+            The process id of the one that answers first.
+        """
+        # Private in loky, whose public pools that grow are one for the whole process. A task starts the processes that are missing.
+        self.executor._max_workers = workers  # noqa: SLF001 - see above
+        first: Future[int] = self.executor.submit(os.getpid)
+        return first
 
     def _note_start(self, began: float) -> None:
         self.start_seconds = time.perf_counter() - began
@@ -81,7 +95,7 @@ class WorkerPool:
         self._finalize()
 
 
-def _import_path() -> list[str]:
+def import_path() -> list[str]:
     """The driver's `sys.path`; an empty entry stands for the working folder, which is another one in loky's workers."""
     folder = ""
     with contextlib.suppress(OSError):
@@ -89,7 +103,7 @@ def _import_path() -> list[str]:
     return [entry or folder for entry in sys.path]
 
 
-def _environment() -> dict[str, str]:
+def changed_environment() -> dict[str, str]:
     """Environment variables of the workers that differ from the driver's, unless the user has set them."""
     wanted = {
         # The same hashes in every worker, so that nodes that partition by hash agree.
