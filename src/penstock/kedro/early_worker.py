@@ -12,7 +12,8 @@ import os
 import pkgutil
 import sys
 import threading
-from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures import BrokenExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 from penstock.runner.processes.pool import WorkerPool, changed_environment, import_path
@@ -28,7 +29,8 @@ MAX_SECONDS = 60.0
 class EarlyWorker:
     """One process, for the first run of a runner; none if the project's pipelines are imported already, or without a project.
 
-    It is one, however many a run can use: how many that are is not known before the pipelines are.
+    It is one, however many a run can use: how many that are is not known before the pipelines are. The others import the pipelines
+    before they take a task, so that what the first one can do at once does not wait in them for their imports.
 
     Args:
         project: What the process enters.
@@ -38,6 +40,7 @@ class EarlyWorker:
     def __init__(self, project: Project | None, max_workers: int) -> None:
         self._lock = threading.Lock()
         self._process = os.getpid()
+        self._project = project
         self._pool: WorkerPool | None = None
         if project is not None and f"{project.package}.pipeline_registry" not in sys.modules:
             # A process that cannot start is an error of the run, and not of making a runner.
@@ -48,8 +51,9 @@ class EarlyWorker:
         return EarlyWorker, (None, 1)
 
     def _start(self, project: Project, max_workers: int) -> None:
-        self._pool = WorkerPool(max_workers, project, starts=1)
-        self._state = self._pool.executor.submit(_state_after_imports, project.package)
+        self._pool = WorkerPool(max_workers, partial(_enter_and_import, project), starts=1)
+        [self._first] = self._pool.process_ids()
+        self._state = self._pool.executor.submit(_state)
         timer = threading.Timer(MAX_SECONDS, self.close)
         timer.daemon = True
         timer.start()
@@ -59,22 +63,30 @@ class EarlyWorker:
 
         Args:
             workers: The number of processes.
-            setup: What each process calls first, if it starts now.
+            setup: What each process calls first, if it starts now: the project as it is now.
 
         Returns:
             None if there is none, or if a process that starts now would have other code or other environment variables.
         """
         pool = self._taken()
-        if pool is not None and pool.setup == setup:
-            with contextlib.suppress(BrokenExecutor), contextlib.ExitStack() as unless_it_is_used:
-                unless_it_is_used.callback(pool.close)
+        if pool is None:
+            return None
+        with contextlib.suppress(BrokenExecutor), contextlib.ExitStack() as unless_it_is_used:
+            unless_it_is_used.callback(pool.close)
+            if setup == self._project:
                 pool.start_others(workers)
-                if _is_drivers_state(self._state):
+                if self._is_as_the_driver():
                     unless_it_is_used.pop_all()
                     return pool
-        elif pool is not None:
-            pool.close()
         return None
+
+    def _is_as_the_driver(self) -> bool:
+        """Whether the process has imported its modules with the environment variables and the import path that the driver has now.
+
+        A hook may have set variables, which the modules read when they are imported.
+        """
+        now = self._first, {**os.environ, **changed_environment()}, set(import_path())
+        return self._state.exception() is None and self._state.result() == now
 
     def close(self) -> None:
         """End the process, unless a run has taken it."""
@@ -89,29 +101,21 @@ class EarlyWorker:
         return pool if self._process == os.getpid() else None
 
 
-_State = tuple[dict[str, str], set[str]]
-"""Environment variables, and the entries of `sys.path`."""
-
-
-def _state_after_imports(package: str) -> _State:
-    """Called in the process: import what Kedro imports of a project's pipelines, and say what that has left behind.
+def _enter_and_import(project: Project) -> None:
+    """What each process calls first: enter the project, and import what Kedro imports of its pipelines.
 
     What cannot be imported is not said here: the driver imports it as well.
     """
+    project()
     with contextlib.suppress(Exception):
-        importlib.import_module(f"{package}.pipeline_registry")
+        importlib.import_module(f"{project.package}.pipeline_registry")
     with contextlib.suppress(Exception):
-        pipelines = importlib.import_module(f"{package}.pipelines")
-        for module in pkgutil.iter_modules(pipelines.__path__, f"{package}.pipelines."):
+        pipelines = importlib.import_module(f"{project.package}.pipelines")
+        for module in pkgutil.iter_modules(pipelines.__path__, f"{pipelines.__name__}."):
             with contextlib.suppress(Exception):
                 importlib.import_module(module.name)
-    return dict(os.environ), set(sys.path)
 
 
-def _is_drivers_state(state: Future[_State]) -> bool:
-    """Whether the process has imported its modules with the environment variables and the import path that the driver has now.
-
-    A hook may have set variables, which the modules read when they are imported.
-    """
-    now = {**os.environ, **changed_environment()}, set(import_path())
-    return state.exception() is None and state.result() == now
+def _state() -> tuple[int, dict[str, str], set[str]]:
+    """The process that answers, its environment variables, and the entries of its `sys.path`."""
+    return os.getpid(), dict(os.environ), set(sys.path)

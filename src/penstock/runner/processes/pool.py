@@ -83,6 +83,10 @@ class WorkerPool:
     def _note_start(self, began: float) -> None:
         self.start_seconds = time.perf_counter() - began
 
+    def process_ids(self) -> list[int]:
+        """The processes that have been started."""
+        return list(self.executor._processes)  # noqa: SLF001 - see below
+
     def is_alive(self) -> bool:
         """Whether all processes are there."""
         # Private in loky, which has no public way to ask. Without it, a run that begins just after a worker was killed fails
