@@ -363,7 +363,8 @@ class AbstractRunner(Openable, ABC):
             return self.execute(plan, backend)
         except PackedError as packed:
             error = unpack_error(packed, [node.func for node in plan.pipeline.nodes])
-            backend.begun.add(packed.node)
+            if packed.node:
+                backend.begun.add(packed.node)
         # Outside of `except`, or the packed error would be the context of the user's.
         raise error
 

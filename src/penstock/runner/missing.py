@@ -106,7 +106,7 @@ def log_resume(
         begun: The names of nodes that have begun, as far as they are known.
         log: The runner's log.
     """
-    started = ", ".join(sorted(begun - finished - {""}))
+    started = ", ".join(sorted(begun - finished))
     if not finished:
         what = f"No nodes ran to their end (begun: {started})" if started else "No nodes ran"
         log.warning("%s: repeat the run as it was", what)

@@ -58,7 +58,7 @@ class Backend(Protocol):
 
     @property
     def begun(self) -> set[str]:
-        """The names of nodes that a run which failed had begun and not ended, as far as the driver knows; for what the log says."""
+        """The names of the nodes that were running when the run failed, as far as the driver knows."""
 
     def worker_name(self) -> str:
         """The thread, process or cluster worker that this is called on."""
@@ -126,7 +126,8 @@ class LocalBackend:
             send_unfinished_lines(self)
         self._is_stopped = True
         current = CURRENT_NODE.get()
-        self.begun.add(current.name if current is not None else "")
+        if current is not None:
+            self.begun.add(current.name)
         return error
 
 

@@ -115,7 +115,7 @@ class LoadedValue:
         has_begun: Whether the hook before the load has fired and the hook after it has not.
     """
 
-    def __init__(self, load: Load, sent: SentValue | None = None, *, has_begun: bool = False) -> None:
+    def __init__(self, load: Load, sent: SentValue | None = None, has_begun: bool = False) -> None:  # noqa: FBT001, FBT002 - a pickle passes it
         self.load = load
         self.sent = sent
         self.has_begun = has_begun
@@ -127,7 +127,7 @@ class LoadedValue:
         if self.sent is None and not self.load.is_shared:
             # Its one reader is in another process, and loads it there.
             self._close()
-        return _arrived, (self.load, self.sent, self.has_begun)
+        return LoadedValue, (self.load, self.sent, self.has_begun)
 
     def __sizeof__(self) -> int:
         return 0 if self.sent is None else self.sent.__sizeof__()
@@ -159,10 +159,6 @@ class LoadedValue:
         value, self.value = self.value, NOTHING
         with contextlib.suppress(Exception):
             value.close()
-
-
-def _arrived(load: Load, sent: SentValue | None, has_begun: bool) -> LoadedValue:  # noqa: FBT001 - a pickle calls it
-    return LoadedValue(load, sent, has_begun=has_begun)
 
 
 class _StaysHere(Exception):  # noqa: N818 - no error

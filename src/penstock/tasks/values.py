@@ -57,11 +57,12 @@ class SentValue:
     """A value that its reader gets as it is in the same process, and unpickles in another one.
 
     Args:
-        value: The value, in the process that made it.
+        value: The value, in the process that made it; anything else elsewhere.
         parts: Its pickle; by default it is pickled when it is sent.
+        kind: The name of its type, for errors; by default that of `value`.
     """
 
-    def __init__(self, value: Data = NOTHING, parts: Parts | None = None, kind: str = "") -> None:
+    def __init__(self, value: Data, parts: Parts | None = None, kind: str = "") -> None:
         self.value = value
         self.parts = parts
         self.kind = kind or type(value).__name__
