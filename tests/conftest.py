@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from penstock.runner import ParallelRunner
 from penstock.testing import Diary
 from tests import flaky
+from tests.soak import TIMES
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell has what it starts in the background ignore Ctrl-C, and all that is started from there: no test of it could pass.
@@ -26,7 +27,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # each run, so that a change is judged by what it changes; everywhere else they are new ones.
 settings.register_profile(
     "no hurry",
-    max_examples=20 if "TOX_ENV_NAME" in os.environ else 100,
+    max_examples=(20 if "TOX_ENV_NAME" in os.environ else 100) * TIMES,
     deadline=None,
     derandomize="CI" in os.environ,
     print_blob=True,

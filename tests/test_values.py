@@ -19,6 +19,7 @@ from penstock import DaskRunner
 from penstock.io import CachedDataset, DataCatalog, JSONDataset, MemoryDataset, PickleDataset
 from penstock.pipeline import node, pipeline
 from penstock.runner import SequentialRunner, Task, ThreadRunner
+from tests.soak import TIMES
 
 KINDS = ("unregistered", "memory", "pickle", "json", "cached", "transcoded")
 FREE_KINDS = ("memory", "none", "large", "pickle", "json", "cached")
@@ -138,7 +139,7 @@ def check(runner, case):
 
 def examples(count):
     return settings(
-        max_examples=count,
+        max_examples=count * TIMES,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     )

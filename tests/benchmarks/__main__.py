@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks import growth, handover, memory, overhead, start, wire
+from tests.benchmarks import growth, handover, memory, overhead, start, wide, wire
 from tests.benchmarks.machine import description
 from tests.benchmarks.table import Effort, Result, Row, table
 
@@ -19,6 +19,7 @@ BENCHMARKS = {
     **handover.BENCHMARKS,
     **memory.BENCHMARKS,
     **start.BENCHMARKS,
+    **wide.BENCHMARKS,
     **wire.BENCHMARKS,
 }
 

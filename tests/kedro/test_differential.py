@@ -19,6 +19,7 @@ from kedro.pipeline import node, pipeline
 import penstock.kedro
 from penstock.hooks import create_hook_manager
 from tests.kedro import recording
+from tests.soak import TIMES
 
 KINDS = ["memory", "memory", "declared", "stored", "stored", "transcoded"]
 
@@ -125,7 +126,7 @@ def _quiet():
 
 
 @given(case=cases(), lost=st.sets(st.integers(0, 9)))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25 * TIMES, deadline=None)
 def test_a_run_is_the_same_as_kedros(runner, case, lost):
     """Values, errors, hooks, releases; then the same again for what is missing when some files are lost."""
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:

@@ -16,11 +16,13 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 from penstock import DaskRunner, DataCatalog
 from penstock.pipeline import node, pipeline
 from penstock.testing import DiaryDataset
+from tests.soak import TIMES
 
 NODES = 200
 ON_THE_NEWEST = [pytest.param(seed, marks=pytest.mark.newest) for seed in range(10)]
 ON_THE_OLDEST = [pytest.param(seed, marks=pytest.mark.oldest) for seed in range(10, 20)]
 """Dask has changed how it recovers in between: half of the pipelines meet the newest release, and half the oldest."""
+MORE = range(20, 10 + 10 * TIMES)
 
 
 class SaveTimes(SchedulerPlugin):
@@ -93,9 +95,10 @@ def save_times(mortal):
 
 # Dask tries for 30 seconds to reach a worker that dies while all workers are asked something, before the first task.
 @pytest.mark.apart
+@pytest.mark.soak
 @pytest.mark.cluster
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("seed", [*ON_THE_NEWEST, *ON_THE_OLDEST])
+@pytest.mark.parametrize("seed", [*ON_THE_NEWEST, *ON_THE_OLDEST, *MORE])
 def test_a_run_survives_the_death_of_workers(mortal, diary, save_times, seed):
     mortal.wait_for_workers(2, timeout=60)
     nodes, catalog, values = random_pipeline(seed, diary)

@@ -1,0 +1,97 @@
+"""Runs leave nothing behind in an open runner: no memory, no open file, no thread, no key on a scheduler."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import psutil
+import pytest
+
+from penstock import DaskRunner, DataCatalog, ParallelRunner, PickleDataset, SequentialRunner, ThreadRunner
+from penstock.pipeline import node, pipeline
+from tests.soak import TIMES
+
+pytestmark = [pytest.mark.soak, pytest.mark.newest, pytest.mark.timeout(120 * TIMES)]
+
+RUNS = 40 * TIMES
+MEGABYTE = 1_000_000
+
+MOST_MEMORY = 20 * MEGABYTE
+"""Half of what the nodes of 40 runs make. What is measured less often than that is Python's and the allocator's."""
+MOST_FILES = 5
+MOST_THREADS = 3
+
+
+def make(number):
+    return bytes([number % 250]) * MEGABYTE
+
+
+def first(data):
+    return data[0]
+
+
+PIPELINE = pipeline(
+    [
+        node(make, "number", "large", name="make"),
+        node(first, "large", "first", name="first"),
+        node(lambda large: large, "large", "stored", name="store"),
+    ]
+)
+
+
+def run_often(runner, folder, runs):
+    catalog = DataCatalog({"stored": PickleDataset(folder / "stored.pkl")})
+    for number in range(runs):
+        catalog["number"] = number
+        assert runner.run(PIPELINE, catalog)["first"].load() == number % 250
+
+
+def grown(runner, folder, processes):
+    """How much more memory, files and threads each process has after many runs than after a few."""
+    run_often(runner, folder, 10)
+    before = [_figures(each) for each in processes]
+    run_often(runner, folder, RUNS)
+    return [
+        tuple(now - then for now, then in zip(_figures(each), figures, strict=True))
+        for each, figures in zip(processes, before, strict=True)
+    ]
+
+
+def _figures(process):
+    found = psutil.Process(process)
+    return found.memory_info().rss, found.num_fds(), found.num_threads()
+
+
+def assert_nothing_is_left(figures):
+    print(f"after {RUNS} runs, more than after 10: {figures}")  # noqa: T201 - the figures of a soak
+    for memory, files, threads in figures:
+        assert memory < MOST_MEMORY
+        assert files <= MOST_FILES
+        assert threads <= MOST_THREADS
+
+
+@pytest.mark.parametrize("runner", [SequentialRunner(), ThreadRunner(2)])
+def test_in_this_process(runner, tmp_path):
+    assert_nothing_is_left(grown(runner, tmp_path, [os.getpid()]))
+
+
+def test_in_processes(tmp_path):
+    others = {each.pid for each in psutil.Process().children()}
+    with ParallelRunner(2) as runner:
+        workers = {each.pid for each in psutil.Process().children()} - others
+
+        assert_nothing_is_left(grown(runner, tmp_path, [os.getpid(), *workers]))
+
+
+@pytest.mark.cluster
+def test_on_a_cluster(client, tmp_path):
+    workers = client.run(os.getpid).values()
+
+    assert_nothing_is_left(grown(DaskRunner(client), tmp_path, [os.getpid(), *workers]))
+
+    deadline = time.monotonic() + 60
+    # The last messages that drop results are on their way.
+    while client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
