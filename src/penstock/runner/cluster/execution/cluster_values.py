@@ -16,11 +16,12 @@ from dask.sizeof import sizeof
 from dask.utils import format_bytes
 from distributed import Client, Future, Variable, get_worker, worker_client
 
-from penstock.graph.taskspec import data_of, new_task
+from penstock.graph.taskspec import data_of, new_data, new_task
+from penstock.io.kedro_objects import data_in_memory
 from penstock.io.memory import MemoryDataset
 from penstock.runner.cluster.session import listening_to_topic
 from penstock.runs.result import RunValue
-from penstock.tasks.values import DatasetValue, SentValue, unwrap_value
+from penstock.tasks.values import DatasetValue, SentValue, always_travels, unwrap_value
 
 if TYPE_CHECKING:
     from penstock._typing import Data
@@ -104,31 +105,41 @@ def keeping_large_inputs_on_workers(client: Client, graph: Mapping[str, Any]) ->
         client: Connected to the cluster.
         graph: A Dask graph.
     """
-    on_cluster, in_driver = _find_large_inputs(client, graph)
+    on_cluster, in_driver, in_graph = _find_inputs(client, graph)
     # A cluster forgets a value as soon as no client has a future of it.
     sent = client.scatter(dict(in_driver), hash=False) if in_driver else {}
     with _sending_lost_inputs(client, in_driver) as requests:
         others = {key: task for key, task in graph.items() if key not in on_cluster}
-        yield {**others, **requests}
+        yield {**others, **in_graph, **requests}
     del on_cluster, sent
 
 
-def _find_large_inputs(client: Client, graph: Mapping[str, Any]) -> tuple[dict[str, Future], dict[str, Data]]:
-    """The outputs of earlier runs that are on this cluster, each wrapped by a task; and large values of this process."""
+def _find_inputs(
+    client: Client, graph: Mapping[str, Any]
+) -> tuple[dict[str, Future], dict[str, Data], dict[str, Any]]:
+    """The free inputs: outputs of earlier runs that are on this cluster; large values of this process; others, to be sent as bytes."""
     on_cluster: dict[str, Future] = {}
     in_driver: dict[str, Data] = {}
+    in_graph: dict[str, Any] = {}
     for key, value in data_of(graph).items():
-        deferred = getattr(getattr(value, "dataset", None), "deferred", None)
+        if not isinstance(value, DatasetValue):
+            # In a graph of the user's own.
+            continue
+        dataset: Any = value.dataset
+        deferred = getattr(dataset, "deferred", None)
         remote = deferred.source if isinstance(deferred, RunValue) else None
         if isinstance(remote, RemoteValue) and remote.future.client is client:
-            on_cluster[key] = client.submit(_in_dataset, remote.future, value.dataset.copy_mode, key=key)
+            on_cluster[key] = client.submit(_in_dataset, remote.future, dataset.copy_mode, key=key)
             continue
         if deferred is not None:
             # An output that is on another cluster, or belongs to another client: this brings it to this process.
             unwrap_value(value)
+        data = data_in_memory(dataset)
         if sizeof(value) > LARGE_INPUT_BYTES:
-            in_driver[key] = SentValue(value)
-    return on_cluster, in_driver
+            in_driver[key] = SentValue(value, kind=type(data).__name__)
+        elif not always_travels(data):
+            in_graph[key] = new_data(key, SentValue(value, kind=type(data).__name__))
+    return on_cluster, in_driver, in_graph
 
 
 def _in_dataset(data: Data, copy_mode: str | None) -> DatasetValue:
