@@ -7,7 +7,14 @@ They are the runners of `penstock.runner`. In addition, workers load the project
 
 from __future__ import annotations
 
+import logging
+import multiprocessing
 from typing import TYPE_CHECKING, Any
+
+if multiprocessing.current_process().name != "MainProcess":
+    # When Kedro is imported, it says which logging configuration it uses. The driver has said so, and workers get the driver's.
+    # A filter: the level of this logger is set by that configuration.
+    logging.getLogger("kedro.framework.project").addFilter(lambda record: record.levelno > logging.INFO)
 
 from penstock.kedro.runners import ParallelRunner, SequentialRunner, ThreadRunner
 

@@ -59,7 +59,7 @@ class SentValue:
     Args:
         value: The value, in the process that made it; anything else elsewhere.
         parts: Its pickle; by default it is pickled when it is sent.
-        kind: The name of its type, for errors; by default that of `value`.
+        kind: The name of the type, for errors; by default the type of `value`.
     """
 
     def __init__(self, value: Data, parts: Parts | None = None, kind: str = "") -> None:
