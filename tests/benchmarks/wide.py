@@ -66,7 +66,7 @@ def bare_run(client: Client, nodes: int) -> Contestant:
 
 
 def wide(effort: Effort) -> list[Result]:
-    sizes = ((500, 5, 1), (3_000, 3, 0), (10_000, 1, 0))
+    sizes = ((500, 3, 1), (3_000, 1, 0))
     with two_workers() as client:
         return [
             _compared(client, effort.size(nodes, quick=20), effort.rounds(rounds), warm_ups)
@@ -92,7 +92,6 @@ BENCHMARKS = {
                 AS_DASK_WITH_FEW_NAMES,
             ),
             Row("wide, cluster", "3,000 such nodes", AS_DASK_WITH_FEW_NAMES),
-            Row("wide, cluster", "10,000 such nodes", AS_DASK_WITH_FEW_NAMES),
         ),
         wide,
     )
