@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 START = """
-import copy, os, pickle, sys, time
+import os, pickle, threading, time
 from pathlib import Path
 
 import psutil
@@ -109,7 +109,7 @@ seen = runner.run(pipeline([node(read, "x", "drops", name="read")]), catalog())[
 
 
 def test_the_process_ends_with_the_first_run_whatever_becomes_of_it(seen):
-    refused, second, killed = seen("""
+    refused, second, killed, timers = seen("""
 runner = ParallelRunner(max_workers=2)
 assert len(workers()) == 1
 try:
@@ -122,12 +122,13 @@ runner = ParallelRunner(max_workers=2)
 [early] = workers()
 os.kill(early, 9)
 killed = runner.run(here, catalog())["process"].load() != early and none_is_left()
-seen = refused, second, killed
+seen = refused, second, killed, [each for each in threading.enumerate() if isinstance(each, threading.Timer)]
 """)
 
     assert refused
     assert second
     assert killed
+    assert not timers
 
 
 def test_a_runner_that_runs_nothing_leaves_no_process(seen):
@@ -146,7 +147,7 @@ seen = opened, late
     assert late
 
 
-def test_copies_and_forks_of_a_runner_leave_its_process_alone(seen):
+def test_pickles_and_forks_of_a_runner_leave_its_process_alone(seen):
     pickled, forked, used = seen("""
 runner = ParallelRunner(max_workers=2)
 early = workers()

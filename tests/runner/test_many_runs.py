@@ -19,8 +19,10 @@ MEGABYTE = 1_000_000
 
 MOST_MEMORY = 20 * MEGABYTE
 """Half of what the nodes of 40 runs hand over. What is measured less often than that is Python's and the allocator's."""
-MEMORY_A_RUN = 100_000
-"""A run may add this: measured were 50 kB on a cluster whose scheduler is in this process, 6 kB elsewhere."""
+MEMORY_A_RUN = 10_000
+"""A run may add this: measured were 6 kB in this process, less in workers."""
+DASK_A_RUN = 90_000
+"""And this in the process of a scheduler, measured were 50 kB: its profiles, spans and last 100 computations, none of them Penstock's."""
 MOST_FILES = 5
 MOST_THREADS = 3
 
@@ -65,10 +67,11 @@ def _figures(process):
     return found.memory_info().rss, found.num_fds(), found.num_threads()
 
 
-def assert_nothing_is_left(figures):
+def assert_nothing_is_left(figures, dask_a_run=0):
+    """Check the figures of each process. The first is this one, to which Dask may add so many bytes a run."""
     print(f"after {RUNS} runs, more than after 10: {figures}")  # noqa: T201 - the figures of a soak
-    for memory, files, threads in figures:
-        assert memory < MOST_MEMORY + RUNS * MEMORY_A_RUN
+    for number, (memory, files, threads) in enumerate(figures):
+        assert memory < MOST_MEMORY + RUNS * (MEMORY_A_RUN + (dask_a_run if number == 0 else 0))
         assert files <= MOST_FILES
         assert threads <= MOST_THREADS
 
@@ -90,7 +93,7 @@ def test_in_processes(tmp_path):
 def test_on_a_cluster(client, tmp_path):
     workers = client.run(os.getpid).values()
 
-    assert_nothing_is_left(grown(DaskRunner(client), tmp_path, [os.getpid(), *workers]))
+    assert_nothing_is_left(grown(DaskRunner(client), tmp_path, [os.getpid(), *workers]), DASK_A_RUN)
 
     deadline = time.monotonic() + 60
     # The last messages that drop results are on their way.

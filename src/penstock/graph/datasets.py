@@ -23,7 +23,6 @@ from penstock.io.kedro_objects import (
     validators_of,
 )
 from penstock.io.memory import MemoryDataset
-from penstock.tasks.values import always_travels
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data, DatasetLike, PipelineLike
@@ -107,13 +106,9 @@ class DatasetIndex:
         return self.catalog_for_task([name for name in names if self._is_small(name, MAX_INPUT_BYTES)])
 
     def is_sent_in_task(self, name: str) -> bool:
-        """Whether a free input in memory is sent with each task that reads it: if it is small, and can be unpickled everywhere.
-
-        Dask unpickles a task before it runs it: an error there is none of the task's.
-        """
+        """Whether a free input in memory is small enough to be sent with each task that reads it."""
         is_parameter = name == "parameters" or name.startswith("params:")
-        is_small = self._is_small(name, MAX_PARAMETER_BYTES if is_parameter else MAX_INPUT_BYTES)
-        return is_small and (not self.leaves_process or _is_plain(data_in_memory(self.by_name[name].dataset)))
+        return self._is_small(name, MAX_PARAMETER_BYTES if is_parameter else MAX_INPUT_BYTES)
 
     def _is_small(self, name: str, max_bytes: int) -> bool:
         dataset, place, _ = self.by_name[name]
@@ -243,12 +238,3 @@ class ValidatedMemory:
     def release(self) -> None:
         """Forget the data."""
         self.inner.release()
-
-
-def _is_plain(data: Data) -> bool:
-    """Whether data is made of numbers, texts, and arrays and frames of these."""
-    if type(data) is dict:
-        return all(map(_is_plain, data.keys())) and all(map(_is_plain, data.values()))
-    if type(data) in {list, tuple, set, frozenset}:
-        return all(map(_is_plain, data))
-    return always_travels(data)

@@ -39,24 +39,25 @@ class EarlyWorker:
 
     def __init__(self, project: Project | None, max_workers: int) -> None:
         self._lock = threading.Lock()
-        self._process = os.getpid()
+        self._driver = os.getpid()
         self._project = project
         self._pool: WorkerPool | None = None
+        self._timer = threading.Timer(MAX_SECONDS, self.close)
+        self._timer.daemon = True
         if project is not None and f"{project.package}.pipeline_registry" not in sys.modules:
-            # A process that cannot start is an error of the run, and not of making a runner.
-            with contextlib.suppress(Exception):
+            try:
                 self._start(project, max_workers)
+            except Exception:  # noqa: BLE001 - an error of the run, which starts processes again, and not of making a runner
+                self.close()
 
     def __reduce__(self) -> tuple[type[EarlyWorker], tuple[None, int]]:
         return EarlyWorker, (None, 1)
 
     def _start(self, project: Project, max_workers: int) -> None:
         self._pool = WorkerPool(max_workers, partial(_enter_and_import, project), starts=1)
-        [self._first] = self._pool.process_ids()
+        [self._worker] = self._pool.process_ids()
         self._state = self._pool.executor.submit(_state)
-        timer = threading.Timer(MAX_SECONDS, self.close)
-        timer.daemon = True
-        timer.start()
+        self._timer.start()
 
     def take(self, workers: int, setup: Setup) -> WorkerPool | None:
         """The process, with others that start now, for a run that begins. It is not given twice, and the caller closes it.
@@ -74,18 +75,18 @@ class EarlyWorker:
         with contextlib.suppress(BrokenExecutor), contextlib.ExitStack() as unless_it_is_used:
             unless_it_is_used.callback(pool.close)
             if setup == self._project:
-                pool.start_others(workers)
-                if self._is_as_the_driver():
+                pool.start_up_to(workers)
+                if self._is_like_the_driver():
                     unless_it_is_used.pop_all()
                     return pool
         return None
 
-    def _is_as_the_driver(self) -> bool:
+    def _is_like_the_driver(self) -> bool:
         """Whether the process has imported its modules with the environment variables and the import path that the driver has now.
 
         A hook may have set variables, which the modules read when they are imported.
         """
-        now = self._first, {**os.environ, **changed_environment()}, set(import_path())
+        now = self._worker, {**os.environ, **changed_environment()}, set(import_path())
         return self._state.exception() is None and self._state.result() == now
 
     def close(self) -> None:
@@ -97,8 +98,9 @@ class EarlyWorker:
     def _taken(self) -> WorkerPool | None:
         with self._lock:
             pool, self._pool = self._pool, None
+        self._timer.cancel()
         # A fork of the driver neither uses nor ends what belongs to its parent.
-        return pool if self._process == os.getpid() else None
+        return pool if self._driver == os.getpid() else None
 
 
 def _enter_and_import(project: Project) -> None:

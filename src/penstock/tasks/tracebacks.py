@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from types import CodeType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any, NamedTuple
 
 import cloudpickle
@@ -47,13 +47,12 @@ class Frame(NamedTuple):
 
 def frames_of(entry: TracebackType | None) -> list[Frame]:
     """The entries of a traceback, the outermost first."""
-    return [
-        Frame(code.co_filename, line or code.co_firstlineno, code.co_name, code.co_firstlineno, module)
-        for code, line, module in (
-            (frame.f_code, line, frame.f_globals.get("__name__", ""))
-            for frame, line in traceback.walk_tb(entry)
-        )
-    ]
+    return [_entry(frame, line) for frame, line in traceback.walk_tb(entry)]
+
+
+def _entry(frame: FrameType, line: int | None) -> Frame:
+    code, module = frame.f_code, frame.f_globals.get("__name__", "")
+    return Frame(code.co_filename, line or code.co_firstlineno, code.co_name, code.co_firstlineno, module)
 
 
 def rebuilt(frames: Iterable[Frame]) -> TracebackType | None:

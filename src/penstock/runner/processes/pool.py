@@ -38,7 +38,7 @@ class WorkerPool:
     Args:
         max_workers: The number of processes.
         setup: What each of them calls first.
-        starts: How many start at once, if not all; `start_others` starts the others.
+        starts: How many start at once, if not all; `start_up_to` starts more.
     """
 
     def __init__(self, max_workers: int, setup: Setup = None, *, starts: int | None = None) -> None:
@@ -61,13 +61,13 @@ class WorkerPool:
         # children before loky would end them: hence the priority.
         self._finalize = Finalize(None, self.executor.shutdown, kwargs={"kill_workers": True}, exitpriority=0)
         try:
-            self.start_others(starts or max_workers).add_done_callback(lambda _: self._note_start(began))
+            self.start_up_to(starts or max_workers).add_done_callback(lambda _: self._note_start(began))
         except BaseException:
             self.close()
             raise
 
-    def start_others(self, workers: int) -> Future[int]:
-        """Start as many as are missing.
+    def start_up_to(self, workers: int) -> Future[int]:
+        """Start the processes that are missing.
 
         Args:
             workers: The number of processes that are wanted, at most `max_workers`.

@@ -98,8 +98,8 @@ class RemoteValue:
 
 
 @contextlib.contextmanager
-def keeping_large_inputs_on_workers(client: Client, graph: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Keep large free inputs on workers inside the block, which gets the graph without them.
+def sending_free_inputs(client: Client, graph: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Send free inputs. Inside the block large ones are kept on workers; it gets the graph, in which others that may not travel are bytes.
 
     Args:
         client: Connected to the cluster.
@@ -135,10 +135,11 @@ def _find_inputs(
             # An output that is on another cluster, or belongs to another client: this brings it to this process.
             unwrap_value(value)
         data = data_in_memory(dataset)
+        sent = SentValue(value, kind=type(data).__name__)
         if sizeof(value) > LARGE_INPUT_BYTES:
-            in_driver[key] = SentValue(value, kind=type(data).__name__)
+            in_driver[key] = sent
         elif not always_travels(data):
-            in_graph[key] = new_data(key, SentValue(value, kind=type(data).__name__))
+            in_graph[key] = new_data(key, sent)
     return on_cluster, in_driver, in_graph
 
 
