@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import functools
+import pickle
 import threading
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from penstock._pickling import why_not_sendable
+from penstock._pickling import SharedPickles, unpickled, why_not_sendable
 
 pytestmark = [pytest.mark.smoke, pytest.mark.pythons]
 
 
 LOCK = threading.Lock()
+
+PLAIN = st.recursive(
+    st.none() | st.integers() | st.text() | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
 
 
 class Holder:
@@ -118,3 +127,40 @@ def test_large_data_is_not_copied_for_the_answer():
         tracemalloc.stop()
 
     assert peak < 5_000_000
+
+
+def test_a_pickle_of_all_pickles_has_what_they_share_once():
+    """A function of a notebook is sent with the arrays that it uses, and so is the next function that uses them."""
+    np = pytest.importorskip("numpy")
+    parameters, heights = {"text": "x" * 100_000}, np.arange(50_000)
+    tasks = [[lambda: int(heights.sum()), parameters, number] for number in range(20)]
+    pickles = SharedPickles([parameters])
+
+    sent = [pickles.pickled(task) for task in tasks]
+
+    assert len(pickle.dumps(sent, protocol=5)) < 1.1 * (heights.nbytes + 100_000) + 20 * 2_000
+    for number, each in enumerate(map(unpickled, sent)):
+        assert (each[0](), each[1:]) == (heights.sum(), [parameters, number])
+
+
+def test_what_was_unpickled_is_apart_and_can_be_written_to():
+    np = pytest.importorskip("numpy")
+    part = {"level": [1]}
+    shared = SharedPickles([part]).pickled([part, np.zeros(50_000)])
+
+    (first, array), (second, other) = unpickled(shared), unpickled(shared)
+    first["level"].append(2)
+    array[0] = 9
+
+    assert second == {"level": [1]}
+    assert other[0] == 0
+
+
+@given(things=st.lists(PLAIN), numbers=st.sets(st.integers(0, 5)))
+def test_things_come_back_whatever_they_share(things, numbers):
+    parts = [thing for number, thing in enumerate(things) if number in numbers]
+    pickles = SharedPickles(parts)
+
+    assert [unpickled(pickles.pickled([each, parts])) for each in things] == [
+        [each, parts] for each in things
+    ]

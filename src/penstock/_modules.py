@@ -88,7 +88,7 @@ class ImportFailure:
 
 
 def import_failures(modules: Iterable[str]) -> list[ImportFailure]:
-    """Import modules, on a worker or the scheduler.
+    """Import modules, on a worker.
 
     Args:
         modules: Their names.

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import io
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from types import MethodType
 from typing import Any
@@ -15,6 +15,9 @@ import cloudpickle
 
 MAX_DEPTH = 3
 """How many levels of attributes are searched for the part that cannot be pickled."""
+
+MIN_SHARED_BYTES = 10_000
+"""Buffers from this size on are kept once for all pickles of a `SharedPickles`."""
 
 
 def pickled(thing: Any) -> bytes:
@@ -37,6 +40,75 @@ def pickled_with_buffers(thing: Any) -> tuple[bytes, list[pickle.PickleBuffer]]:
             return plain, buffers
     buffers.clear()
     return cloudpickle.dumps(thing, protocol=5, buffer_callback=buffers.append), buffers
+
+
+class SharedPickles:
+    """Pickles many objects that have parts in common: all pickles hold the same `bytes` of a part, and of a large buffer.
+
+    A pickle that holds all these pickles so has each of them once.
+
+    Args:
+        parts: The parts. Each is pickled by itself; the objects hold them by identity.
+    """
+
+    def __init__(self, parts: Iterable[Any]) -> None:
+        self._alive = list(parts)
+        self._buffers: dict[bytes, bytes] = {}
+        self._parts: dict[int, SharedPickle] = {}
+        self._parts = {id(each): self.pickled(each) for each in self._alive}
+
+    def pickled(self, thing: Any) -> SharedPickle:
+        """The object, for `unpickled`."""
+        file = io.BytesIO()
+        pickler = _SharingPickler(file, self._parts, self._buffers)
+        pickler.dump(thing)
+        return file.getvalue(), tuple(pickler.buffers), tuple(pickler.parts)
+
+
+SharedPickle = tuple[bytes, tuple[bytes, ...], tuple[Any, ...]]
+"""A pickle, the large buffers that it leaves out, and the parts, which are pickles of the same form."""
+
+
+def unpickled(shared: SharedPickle) -> Any:
+    """The object that a `SharedPickles` has pickled. It shares no memory with other objects that were."""
+    return _PartsUnpickler(shared).load()
+
+
+class _SharingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ships no types
+    """Leaves out parts and large buffers, and notes them in their order."""
+
+    def __init__(
+        self, file: io.BytesIO, parts: Mapping[int, SharedPickle], buffers: dict[bytes, bytes]
+    ) -> None:
+        super().__init__(file, protocol=5, buffer_callback=self._is_inside)
+        self.buffers: list[bytes] = []
+        self.parts: list[SharedPickle] = []
+        self._known_parts, self._known_buffers = parts, buffers
+
+    def persistent_id(self, thing: Any) -> int | None:
+        part = self._known_parts.get(id(thing))
+        if part is None:
+            return None
+        self.parts.append(part)
+        return len(self.parts) - 1
+
+    def _is_inside(self, buffer: pickle.PickleBuffer) -> bool:
+        """Whether the buffer is a part of the pickle: if it is small."""
+        raw = buffer.raw()
+        if raw.nbytes < MIN_SHARED_BYTES:
+            return True
+        data = bytes(raw)
+        self.buffers.append(self._known_buffers.setdefault(data, data))
+        return False
+
+
+class _PartsUnpickler(pickle.Unpickler):
+    def __init__(self, shared: SharedPickle) -> None:
+        data, buffers, self._parts = shared
+        super().__init__(io.BytesIO(data), buffers=map(bytearray, buffers))
+
+    def persistent_load(self, position: Any) -> Any:
+        return unpickled(self._parts[position])
 
 
 def why_not_sendable(thing: Any) -> str | None:

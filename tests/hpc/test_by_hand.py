@@ -14,8 +14,9 @@ import time
 import pytest
 from distributed import Client, LocalCluster, Security
 
-from penstock import DaskRunner, DataCatalog, JSONDataset
+from penstock import DaskRunner, DataCatalog, JSONDataset, MemoryDataset
 from penstock.errors import ClusterError, NoWorkersError, RunnerError, UnfitWorkersError
+from penstock.hooks import create_hook_manager
 from penstock.pipeline import node, pipeline
 
 ADD = pipeline([node(lambda x: x + 1, "x", "y", name="add")])
@@ -186,8 +187,34 @@ class TestPreflight:
             run(DaskRunner(scheduler_file=str(by_hand)), pipeline([node(flow, "x", "y")]))
         text = str(raised.value)
         assert "worker tcp://127.0.0.1:" in text
-        assert "the scheduler" in text
         assert "cannot import riverbed (ModuleNotFoundError: No module named 'riverbed')" in text
+
+    def test_the_scheduler_needs_no_module_of_the_nodes(self, by_hand, worker, tmp_path, monkeypatch):
+        (tmp_path / "lakebed.py").write_text(
+            "import penstock\n"
+            "class Depth(int): ...\n"
+            "class Depths(penstock.JSONDataset): ...\n"
+            "class Hooks:\n"
+            "    @penstock.hook_impl\n"
+            "    def before_node_run(self): ...\n"
+            "def flow(x):\n"
+            "    return Depth(x + 1)\n"
+        )
+        monkeypatch.syspath_prepend(str(tmp_path))
+        lakebed = importlib.import_module("lakebed")
+        worker(PYTHONPATH=str(tmp_path))
+        catalog = DataCatalog(
+            {"x": MemoryDataset(lakebed.Depth(1)), "y": lakebed.Depths(tmp_path / "y.json")}
+        )
+        nodes = pipeline([node(lakebed.flow, "x", "y"), node(lakebed.flow, "y", "z")])
+
+        result = DaskRunner(scheduler_file=str(by_hand)).run(
+            nodes, catalog, create_hook_manager([lakebed.Hooks()])
+        )
+
+        assert result["z"].load() == 3
+        with Client(scheduler_file=str(by_hand)) as client:
+            assert not client.run_on_scheduler(lambda: "lakebed" in sys.modules)
 
     def test_another_version_of_ours_is_named(self, by_hand, worker, tmp_path):
         package = tmp_path / "older" / "penstock"

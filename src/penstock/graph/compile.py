@@ -41,7 +41,7 @@ from penstock.tasks.call_tasks import AsyncCall, Bindings, Call, StreamCall
 from penstock.tasks.dataset_tasks import Confirm, ConfirmLoaded, PickOutput, Save
 from penstock.tasks.load_tasks import Load, LoadToConfirm, SharedLoad
 from penstock.tasks.node_steps import check_no_generators
-from penstock.tasks.values import DatasetValue, sent_dataset
+from penstock.tasks.values import DatasetValue
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, NodeLike, PipelineLike
@@ -227,9 +227,7 @@ class _Compiler:
         found = self.datasets.by_name[name].dataset
         dataset = MemoryDataset() if found is None else found
         if self.datasets.is_sent_in_task(name):
-            return InputBinding(
-                dataset=sent_dataset(dataset) if self.datasets.leaves_process else dataset
-            ), None
+            return InputBinding(dataset=dataset), None
         return input_binding(comes_from_graph=True), self.graph.add_data(name, DatasetValue(dataset))
 
     def _shared_load(self, name: str, node: NodeLike, waits: list[Reference]) -> Source:

@@ -40,7 +40,6 @@ class DaskRunner(InSession, runner.DaskRunner):
             yield
             return
         sent = project if session.owns_cluster else project.with_archive()
-        claim = ModuleClaim(str(sent), sent.modules, sent.fingerprint)
-        with claiming_modules(session, claim, sent.make_importable):
+        with claiming_modules(session, ModuleClaim(str(sent), sent.modules, sent.fingerprint)):
             stack.enter_context(setting_up_workers(session, sent))
             yield

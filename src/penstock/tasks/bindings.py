@@ -16,7 +16,7 @@ from penstock.hooks.calls import NO_HOOKS
 from penstock.io.kedro_objects import raise_with_dataset_name
 from penstock.io.memory import MemoryDataset, copied
 from penstock.tasks.load_tasks import LoadedValue
-from penstock.tasks.values import DatasetValue, SentValue, opened
+from penstock.tasks.values import DatasetValue, opened
 
 if TYPE_CHECKING:
     from penstock._typing import CatalogLike, Data, DatasetLike
@@ -37,7 +37,7 @@ class InputBinding:
     """A `Load` task before this one loads it and fires the hooks."""
     times: int = 1
     """How often the node names the dataset: hooks fire as often."""
-    dataset: DatasetLike | SentValue | None = None
+    dataset: DatasetLike | None = None
     """A dataset in memory, which the task loads."""
     catalog: CatalogLike | None = None
     """A catalog, from which the task loads the dataset by name."""
@@ -61,7 +61,7 @@ class InputBinding:
                     return value.dataset.load()
                 return copied(value, self.copy_mode) if is_copied else value
             if self.dataset is not None:
-                return opened(self.dataset, name).load()
+                return self.dataset.load()
             catalog: Any = self.catalog
             return catalog.load(name)
         except Exception as error:  # noqa: BLE001 - raised again

@@ -113,15 +113,6 @@ def sent_outputs(node: NodeLike, values: Iterable[Data]) -> list[Data]:
     return list(checked.values())
 
 
-def sent_dataset(dataset: DatasetLike) -> DatasetLike | SentValue:
-    """A memory dataset that is a part of a task, as a `SentValue` if its data may not travel.
-
-    Dask unpickles a task before it runs it: an error there would be none of the task's.
-    """
-    data = data_in_memory(dataset)
-    return dataset if always_travels(data) else SentValue(dataset, kind=type(data).__name__)
-
-
 @dataclass(eq=False, slots=True)
 class DatasetValue:
     """A value inside the memory dataset that holds it, whose `load` gives a reader its data."""

@@ -6,13 +6,14 @@ import sys
 import threading
 import time
 import traceback
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
 from penstock.errors import CannotSendError, DatasetError, DatasetNotFoundError, MissingInputError, NodeError
 from penstock.hooks import create_hook_manager, hook_impl
-from penstock.io import DataCatalog
+from penstock.io import DataCatalog, MemoryDataset, PickleDataset
 from penstock.pipeline import node, pipeline
 from penstock.testing.base import RunnerPromises
 from penstock.testing.diary import CountsUp, Diary, DiaryDataset, add_one, fail
@@ -337,6 +338,50 @@ class ErrorPromises(RunnerPromises):
             runner.run(nodes, DataCatalog())["out"].load()
 
         assert "make_" in str(caught.value) + "\n".join(notes_of(caught.value))
+
+    @pytest.mark.parametrize("place", ["function", "free input", "loaded", "saved", "hooks"])
+    def test_what_cannot_be_unpickled_is_an_error_of_its_task(
+        self, runner: Any, tmp_path: Path, place: str
+    ) -> None:
+        """Workers of Dask that cannot unpickle a task end, one after the other."""
+        self.skip_unless_sent()
+        PickleDataset(tmp_path / "loaded").save(1)
+        catalog = DataCatalog({"a": 1})
+        if place == "free input":
+            catalog["a"] = MemoryDataset(_Refusing(), copy_mode="assign")
+        if place == "loaded":
+            catalog["a"] = _RefusingDataset(tmp_path / "loaded")
+        if place == "saved":
+            catalog["b"] = _RefusingDataset(tmp_path / "saved")
+        function = _Refusing() if place == "function" else str
+        hooks = create_hook_manager([_Refusing()] if place == "hooks" else [])
+
+        with pytest.raises(OSError, match="no such device") as caught:
+            runner.run(pipeline([node(function, "a", "b", name="read")]), catalog, hooks)
+
+        assert "'read'" in "".join(notes_of(caught.value))
+
+
+class _Refusing:
+    """A function, data or a plugin that can be pickled, but not unpickled: on a device that other machines lack."""
+
+    def __call__(self, a: Any) -> str:
+        return str(a)
+
+    @hook_impl
+    def before_node_run(self) -> None: ...
+
+    def __reduce__(self) -> Any:
+        return _refuse, ()
+
+
+class _RefusingDataset(PickleDataset):
+    def __reduce__(self) -> Any:
+        return _refuse, ()
+
+
+def _refuse() -> NoReturn:
+    raise OSError("no such device")
 
 
 def notes_of(error: BaseException) -> list[str]:

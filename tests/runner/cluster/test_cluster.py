@@ -610,16 +610,6 @@ def test_a_value_that_another_worker_cannot_unpickle_is_an_error_of_its_reader(c
     assert "Raised while the HomeOnly of " in raised.value.__notes__[0]
 
 
-def test_a_free_input_that_workers_cannot_unpickle_is_an_error_of_its_reader(client):
-    """The scheduler of this cluster can unpickle it: it is in this process. Dask's workers would lose their connection to it."""
-    nodes = pipeline([node(lambda model: 1, "model", "end", name="read")])
-
-    with pytest.raises(OSError, match="no such device") as raised:
-        DaskRunner(client).run(nodes, DataCatalog({"model": HomeOnly()}))
-
-    assert "Raised while the HomeOnly of 'model'" in raised.value.__notes__[0]
-
-
 def test_a_large_value_in_a_graph_of_ones_own_reaches_its_task(client):
     graph = {"large": DataNode("large", np.ones(1_000_000)), "sum": Task("sum", np.sum, TaskRef("large"))}
 

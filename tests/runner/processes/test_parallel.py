@@ -331,23 +331,3 @@ def test_get_runs_any_dask_graph(runner):
     }
 
     assert list(runner.get(graph, ["three", "one"])) == [3, 1]
-
-
-class HomeOnly:
-    """It can be unpickled only in the process that made it."""
-
-    def __init__(self, process=None):
-        if process not in (None, os.getpid()):
-            raise OSError("no such device")
-
-    def __reduce__(self):
-        return HomeOnly, (os.getpid(),)
-
-
-def test_a_free_input_that_workers_cannot_unpickle_is_an_error_of_its_reader(runner):
-    nodes = pipeline([node(lambda model: 1, "model", "end", name="read")])
-
-    with pytest.raises(OSError, match="no such device") as raised:
-        runner.run(nodes, DataCatalog({"model": HomeOnly()}))
-
-    assert "Raised while the HomeOnly of 'model'" in raised.value.__notes__[0]

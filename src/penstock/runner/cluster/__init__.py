@@ -22,7 +22,7 @@ from penstock.runner.cluster.connection.settings import (
     client_arguments,
     worker_timeout,
 )
-from penstock.runner.cluster.execution.cluster_values import remote_values
+from penstock.runner.cluster.execution.exchange import remote_values
 from penstock.runner.cluster.execution.submit import compute, placing_nodes
 from penstock.runner.cluster.session import ClusterSession
 from penstock.runner.cluster.workers.supervisor import Supervisor

@@ -1,4 +1,4 @@
-"""Check, before the first task, that workers and scheduler have the versions, modules and files that a plan needs."""
+"""Check, before the first task, that scheduler and workers have the right versions, and workers the modules and files that a plan needs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from penstock._modules import (
     LoadedSource,
     differs_here,
     import_and_compare,
-    import_failures,
     importable_modules,
     loaded_digests,
 )
@@ -63,7 +62,7 @@ _OTHER_PACKAGE = "A process imports one package of a name: run on a cluster that
 
 
 def check_compatibility(client: Client, plan: Plan) -> None:
-    """Check that workers and scheduler can unpickle what the driver sends them; warn about other code, and files that they do not see.
+    """Check that scheduler and workers can unpickle what the driver sends them; warn about other code, and files that they do not see.
 
     Args:
         client: Connected to the cluster.
@@ -88,7 +87,7 @@ def check_compatibility(client: Client, plan: Plan) -> None:
         # A worker that has died since raises an OSError, and runs no task.
         elif not isinstance(result, OSError):
             _LOG.warning("Could not check worker %s: %r", address, result)
-    _check_imports(client, modules, reports)
+    _check_imports(reports)
     _warn_about_modules(question.digests, reports)
     _warn_about_files(files, probes, reports)
 
@@ -169,16 +168,14 @@ def _penstock_problem(found: object) -> str:
 
 
 def _modules(plan: Plan, datasets: Iterable[DatasetLike]) -> set[str]:
-    """The modules that other processes import to unpickle the tasks."""
+    """The modules that workers import to unpickle the tasks."""
     hooks = [each for each in data_of(plan.graph).values() if isinstance(each, Hooks)]
     plugins = [type(plugin) for each in hooks for plugin in each.plugins().values()]
     return importable_modules([*[node.func for node in plan.pipeline.nodes], *map(type, datasets), *plugins])
 
 
-def _check_imports(client: Client, modules: Sequence[str], reports: Mapping[str, _Report]) -> None:
+def _check_imports(reports: Mapping[str, _Report]) -> None:
     failures = {place: report.import_failures for place, report in reports.items()}
-    if modules:
-        failures["the scheduler"] = client.run_on_scheduler(import_failures, modules)
     found = [failure for each in failures.values() for failure in each]
     advice = [
         _OTHER_PACKAGE if any(each.has_other_package for each in found) else "",

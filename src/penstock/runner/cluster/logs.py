@@ -17,7 +17,7 @@ from penstock.graph.taskspec import work_of
 from penstock.logs import records
 from penstock.logs.capture import start_capture, stop_capture
 from penstock.logs.channel import Channel
-from penstock.tasks.base import Work
+from penstock.runner.cluster.execution.exchange import SentWork
 
 if TYPE_CHECKING:
     from penstock.logs.records import Levels, Message
@@ -68,9 +68,7 @@ class EventChannel(Channel):
         if len(tasks) != 1 or threading.get_ident() == self._worker.thread_id:
             return ""
         work = work_of(tasks[0].run_spec)
-        if isinstance(work, Work) and getattr(work.context.backend, "topic", "") == self._topic:
-            return work.node.name
-        return ""
+        return work.node if isinstance(work, SentWork) and work.topic == self._topic else ""
 
     def send(self, message: Message) -> None:
         """Send the message, at once or in a batch with others that follow soon.

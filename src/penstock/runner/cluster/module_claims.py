@@ -10,7 +10,7 @@ import contextlib
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -56,23 +56,19 @@ class ModuleClaim:
 
 
 @contextlib.contextmanager
-def claiming_modules(
-    session: ClusterSession, claim: ModuleClaim, on_scheduler: Callable[[], object]
-) -> Iterator[None]:
+def claiming_modules(session: ClusterSession, claim: ModuleClaim) -> Iterator[None]:
     """Claim modules inside the block. The claim also ends when the scheduler loses the client, because the driver was killed.
 
     Args:
         session: The cluster.
         claim: What to claim.
-        on_scheduler: Called on the scheduler, which unpickles graphs, if no other run has these modules in another version.
 
     Raises:
         UnfitWorkersError: Another run has claimed another version.
-        Exception: What the function raised.
     """
     plugin = _ClaimPlugin(f"penstock-modules-{secrets.token_hex(8)}", session.client.id, claim)
     try:
-        others = session.client.run_on_scheduler(_claim, plugin=plugin, on_scheduler=on_scheduler)
+        others = session.client.run_on_scheduler(_claim, plugin=plugin)
         if others:
             raise UnfitWorkersError([_conflict_text(claim, other) for other in others], _ADVICE)
         yield
@@ -102,15 +98,12 @@ class _ClaimPlugin(SchedulerPlugin):  # type: ignore[misc]  # distributed ships 
 # Called on the scheduler. Without `async`: nothing else happens there meanwhile.
 
 
-def _claim(
-    plugin: _ClaimPlugin, on_scheduler: Callable[[], object], dask_scheduler: Any
-) -> list[ModuleClaim]:
-    """Add the claim and call the function, unless there are conflicting claims; gives those."""
+def _claim(plugin: _ClaimPlugin, dask_scheduler: Any) -> list[ModuleClaim]:
+    """Add the claim, unless there are conflicting claims; gives those."""
     claims = [each.claim for each in dask_scheduler.plugins.values() if isinstance(each, _ClaimPlugin)]
     others = [claim for claim in claims if plugin.claim.conflicts(claim)]
     if not others:
         dask_scheduler.add_plugin(plugin, name=plugin.name)
-        on_scheduler()
     return others
 
 

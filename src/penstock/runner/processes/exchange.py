@@ -82,7 +82,8 @@ class DriverExchange:
             return b""
         followers = self.followers[key] = self._hand_outs.followers(key) if key else []
         sent = {key: (task, handles), **{each: self._hand_outs.task_and_handles(each) for each in followers}}
-        return pickled([(*each, key, self._hand_outs.stays(key, sent)) for key, each in sent.items()])
+        tasks = pickled([(*each, key, self._hand_outs.stays(key, sent)) for key, each in sent.items()])
+        return pickle.dumps((str(work_of(task) or key), tasks), protocol=5)
 
     def loads(self, dumped: bytes) -> Any:
         """The handle of a result. Before that, the log records of the node are delivered, and then its events."""
@@ -150,7 +151,7 @@ class WorkerExchange:
         take_events()
         _enter(self.folder)
         if dumped:
-            self._sent = pickle.loads(dumped)
+            self._sent = _unpickled(*pickle.loads(dumped))
         task, handles, self._key, self._stays = self._sent.pop(0)
         work = work_of(task) or task
         self._work = work
@@ -199,6 +200,16 @@ class WorkerExchange:
         if isinstance(result, LoadedValue) and result.is_kept:
             handle.token = secrets.token_hex(8)
         return handle
+
+
+def _unpickled(task: str, tasks: bytes) -> list[tuple[Any, ...]]:
+    """The tasks of a hand-out. What a user's class raises here gets a note that names the first of them."""
+    try:
+        sent: list[tuple[Any, ...]] = pickle.loads(tasks)
+    except Exception as error:
+        add_note(error, f"Raised while {task} was unpickled in a worker process.")
+        raise pack_error(error, task) from error
+    return sent
 
 
 def _node_name(work: Any) -> str:

@@ -16,17 +16,14 @@ import inspect
 import logging
 import secrets
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import distributed.scheduler
 from distributed.diagnostics.plugin import SchedulerPlugin
 
 from penstock.graph.taskspec import new_task, reference, with_work, without_input, work_of
+from penstock.runner.cluster.execution.exchange import SentWork
 from penstock.runner.cluster.session import clean_up_scheduler
-from penstock.tasks.base import Work
-from penstock.tasks.call_tasks import Call
-from penstock.tasks.dataset_tasks import Confirm, Save
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -96,14 +93,13 @@ class SaveOncePlugin(SchedulerPlugin):  # type: ignore[misc]  # distributed ship
 
     def _change(self, task: Any) -> None:
         work = work_of(task.run_spec)
-        if not isinstance(work, Work):
+        if not isinstance(work, SentWork):
             return
-        to_repeat = _work_to_repeat(work)
-        if to_repeat is None:
+        if work.is_stored:
             self._detach_readers(task)
             self._detach_inputs(task)
-        elif to_repeat is not work:
-            task.run_spec = with_work(task.run_spec, to_repeat)
+        elif work.without_saves is not None:
+            task.run_spec = with_work(task.run_spec, work.without_saves)
 
     def _detach_readers(self, task: Any) -> None:
         """Have no task depend on this one any more."""
@@ -132,23 +128,6 @@ class SaveOncePlugin(SchedulerPlugin):  # type: ignore[misc]  # distributed ship
         tasks = (self._scheduler.tasks.get(key) for key in self._unneeded_keys)
         unneeded = [task.key for task in tasks if task and not task.dependents and not task.who_wants]
         self._scheduler.transitions(dict.fromkeys(unneeded, "forgotten"), stimulus_id="penstock-forget")
-
-
-def _work_to_repeat(work: Work) -> Work | None:
-    """What to do again if the worker dies on which the work was done; None if all its results are stored."""
-    if isinstance(work, Save | Confirm):
-        return None
-    if not isinstance(work, Call) or any(each.has_save_task for each in work.bindings.outputs):
-        return work
-    if not work.handed_on and not any(each.stays_in_graph for each in work.bindings.outputs):
-        return None
-    saves_inside = any(each.catalog for each in work.bindings.outputs)
-    return _without_saves(work) if saves_inside else work
-
-
-def _without_saves(call: Call) -> Call:
-    outputs = tuple([replace(each, catalog=None) for each in call.bindings.outputs])
-    return replace(call, bindings=replace(call.bindings, outputs=outputs))
 
 
 def _do_nothing() -> None:
@@ -198,8 +177,8 @@ def missing_in_dask(scheduler: Any) -> list[str]:
 
 def _can_change_tasks() -> bool:
     try:
-        task = with_work(new_task("task", _do_nothing, reference("input")), _without_saves)
+        task = with_work(new_task("task", _can_change_tasks, reference("input")), _do_nothing)
         detached = without_input(task, "input")
-        return work_of(detached) is _without_saves and bool(task.dependencies) and not detached.dependencies
+        return work_of(detached) is _do_nothing and bool(task.dependencies) and not detached.dependencies
     except Exception:  # noqa: BLE001 - whatever Dask has changed
         return False

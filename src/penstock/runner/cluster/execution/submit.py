@@ -15,7 +15,7 @@ from distributed import Client, Future, KilledWorker, as_completed, rejoin, sece
 
 from penstock.errors import ClusterError, NodeError
 from penstock.graph.taskspec import is_data, node_names, work_of
-from penstock.runner.cluster.execution.cluster_values import sending_free_inputs
+from penstock.runner.cluster.execution.exchange import sending
 from penstock.runner.cluster.execution.save_once import saving_once
 from penstock.runner.cluster.workers.waiting import log_while_waiting
 
@@ -119,12 +119,12 @@ def compute(
         ClusterError: The scheduler has ended, or has given up the run.
     """
     client = session.client
-    with _leaving_worker_slot(), sending_free_inputs(client, graph) as small_graph:
+    with _leaving_worker_slot(), sending(client, graph) as sent:
         futures: list[Future] = []
         try:
             # Left before the run is stopped: inside the block the scheduler keeps saves that no task needs any more.
             with saving_once(client):
-                futures = client.get(small_graph, list(keys), sync=False)
+                futures = client.get(sent, list(keys), sync=False)
                 _wait(client, futures, graph, begun)
         except BaseException:
             begun.update(node_names(graph, _running_keys(client, graph)))

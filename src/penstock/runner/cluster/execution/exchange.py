@@ -1,4 +1,9 @@
-"""Values that are on a cluster's workers and not in the driver: outputs in memory, and large free inputs."""
+"""What travels between the driver and a cluster: tasks, free inputs, and outputs that stay there until they are loaded.
+
+Dask's scheduler unpickles a graph, and its workers each task, outside of any task: a worker that cannot do so ends, its nanny ends with
+it, and the next worker gets the task. So tasks are sent as bytes that each task unpickles itself. What a user's class raises then is the
+error of the task, and a scheduler needs none of the user's modules.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +12,8 @@ import contextlib
 import secrets
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +21,18 @@ from dask.sizeof import sizeof
 from dask.utils import format_bytes
 from distributed import Client, Future, Variable, get_worker, worker_client
 
-from penstock.graph.taskspec import data_of, new_data, new_task
+from penstock._pickling import SharedPickle, SharedPickles, reduce_dataclass, unpickled
+from penstock.graph.taskspec import data_of, new_data, new_task, work_of
+from penstock.hooks.calls import Hooks
 from penstock.io.kedro_objects import data_in_memory
 from penstock.io.memory import MemoryDataset
 from penstock.runner.cluster.session import listening_to_topic
 from penstock.runs.result import RunValue
-from penstock.tasks.values import DatasetValue, SentValue, always_travels, unwrap_value
+from penstock.tasks.base import Work
+from penstock.tasks.call_tasks import Call
+from penstock.tasks.dataset_tasks import Confirm, Save
+from penstock.tasks.exceptions import add_note, pack_error
+from penstock.tasks.values import DatasetValue, SentValue, unwrap_value
 
 if TYPE_CHECKING:
     from penstock._typing import Data
@@ -94,12 +105,12 @@ class RemoteValue:
         return value
 
 
-# Large free inputs
+# Free inputs
 
 
 @contextlib.contextmanager
-def sending_free_inputs(client: Client, graph: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Send free inputs. Inside the block large ones are kept on workers; it gets the graph, in which others that may not travel are bytes.
+def sending(client: Client, graph: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Give the graph as it is sent. Inside the block large free inputs are kept on workers.
 
     Args:
         client: Connected to the cluster.
@@ -110,14 +121,14 @@ def sending_free_inputs(client: Client, graph: Mapping[str, Any]) -> Iterator[di
     sent = client.scatter(dict(in_driver), hash=False) if in_driver else {}
     with _sending_lost_inputs(client, in_driver) as requests:
         others = {key: task for key, task in graph.items() if key not in on_cluster}
-        yield {**others, **in_graph, **requests}
+        yield _with_sent_work({**others, **in_graph, **requests})
     del on_cluster, sent
 
 
 def _find_inputs(
     client: Client, graph: Mapping[str, Any]
 ) -> tuple[dict[str, Future], dict[str, Data], dict[str, Any]]:
-    """The free inputs: outputs of earlier runs that are on this cluster; large values of this process; others, to be sent as bytes."""
+    """The free inputs: outputs of earlier runs that are on this cluster; large values of this process; others, which are in the graph as bytes."""
     on_cluster: dict[str, Future] = {}
     in_driver: dict[str, Data] = {}
     in_graph: dict[str, Any] = {}
@@ -134,11 +145,10 @@ def _find_inputs(
         if deferred is not None:
             # An output that is on another cluster, or belongs to another client: this brings it to this process.
             unwrap_value(value)
-        data = data_in_memory(dataset)
-        sent = SentValue(value, kind=type(data).__name__)
+        sent = SentValue(value, kind=type(data_in_memory(dataset)).__name__)
         if sizeof(value) > LARGE_INPUT_BYTES:
             in_driver[key] = sent
-        elif not always_travels(data):
+        else:
             in_graph[key] = new_data(key, sent)
     return on_cluster, in_driver, in_graph
 
@@ -204,3 +214,123 @@ class _Request:
         get_worker().log_event(self.topic, [self.key, variable])
         with worker_client() as client:
             return Variable(variable, client).get(timeout=RESEND_SECONDS).result()
+
+
+# Tasks
+
+
+@dataclass(eq=False, slots=True)
+class SentWork:
+    """The work of one task. Dask calls it in place of the work."""
+
+    __reduce__ = reduce_dataclass
+    work: SharedPickle
+    task: str
+    """The task, in words."""
+    node: str
+    topic: str
+    """Of the run's backend."""
+    is_stored: bool = False
+    """Whether all results are in stores when it is done, so that there is nothing to repeat if its worker dies."""
+    without_saves: SentWork | None = None
+    """What to repeat if the worker dies, if that is not all of it."""
+
+    def __call__(self, *values: Any, hooks: SentHooks | None = None) -> Any:
+        """Unpickle the work and do it, or raise the error of either."""
+        error_for_driver = None
+        try:
+            work = unpickled(self.work)
+            options = {} if hooks is None else {"hooks": hooks.open()}
+        except Exception as error:  # noqa: BLE001 - raised below, where it has no context
+            add_note(error, f"Raised while {self.task} was unpickled on a worker.")
+            error_for_driver = pack_error(error, self.task, self.node)
+        if error_for_driver is not None:
+            raise error_for_driver
+        return work(*values, **options)
+
+    def __repr__(self) -> str:
+        return self.task
+
+    def __dask_tokenize__(self) -> str:
+        """Different from other work of its run. Dask hashes each graph that it sends."""
+        return self.task
+
+
+class SentHooks:
+    """The hooks of a run as bytes, which the first task in a process unpickles for all others there.
+
+    Args:
+        data: The pickled hooks.
+    """
+
+    def __init__(self, data: SharedPickle) -> None:
+        self._data = data
+        self._lock = threading.Lock()
+        self._hooks: Hooks | None = None
+
+    def __reduce__(self) -> tuple[type[SentHooks], tuple[SharedPickle]]:
+        return SentHooks, (self._data,)
+
+    def open(self) -> Hooks:
+        """The hooks, the same object each time."""
+        with self._lock:
+            if self._hooks is None:
+                self._hooks = unpickled(self._data)
+        return self._hooks
+
+
+def _with_sent_work(graph: Mapping[str, Any]) -> dict[str, Any]:
+    """The graph with a `SentWork` in each task of a node, and `SentHooks`. What is in a user's own graph stays as it is."""
+    works = {key: work for key, task in graph.items() if isinstance(work := work_of(task), Work)}
+    pickles = SharedPickles(_shared_parts(works.values()))
+    sent = {key: _sent_task(graph[key], work, pickles) for key, work in works.items()}
+    hooks = {key: each for key, each in data_of(graph).items() if isinstance(each, Hooks)}
+    return {
+        **graph,
+        **sent,
+        **{key: new_data(key, SentHooks(pickles.pickled(each))) for key, each in hooks.items()},
+    }
+
+
+def _shared_parts(works: Iterable[Work]) -> list[Any]:
+    """What may be large and belong to several tasks: the functions of nodes, and free inputs that are sent in tasks."""
+    calls = [work for work in works if isinstance(work, Call)]
+    functions = {id(call.node.func): call.node.func for call in calls}
+    inputs = {id(each): each for call in calls for each in call.bindings.inputs if each.dataset is not None}
+    return [*functions.values(), *inputs.values()]
+
+
+def _sent_task(task: Any, work: Work, pickles: SharedPickles) -> Any:
+    """The task with a `SentWork`. References stay outside, where Dask finds them."""
+    hooks = {name: each for name, each in task.kwargs.items() if name == "hooks"}
+    options = {name: each for name, each in task.kwargs.items() if name != "hooks"}
+    return new_task(task.key, _sent_work(work, options, pickles), *task.args, **hooks)
+
+
+def _sent_work(work: Work, options: Mapping[str, Any], pickles: SharedPickles) -> SentWork:
+    to_repeat = _work_to_repeat(work)
+    return SentWork(
+        pickles.pickled(partial(work, **options) if options else work),
+        str(work),
+        work.node.name,
+        getattr(work.context.backend, "topic", ""),
+        to_repeat is None,
+        None if to_repeat is None or to_repeat is work else _sent_work(to_repeat, options, pickles),
+    )
+
+
+def _work_to_repeat(work: Work) -> Work | None:
+    """What to do again if the worker dies on which the work was done; None if all its results are stored."""
+    if isinstance(work, Save | Confirm):
+        return None
+    if not isinstance(work, Call) or any(each.has_save_task for each in work.bindings.outputs):
+        return work
+    if not work.handed_on and not any(each.stays_in_graph for each in work.bindings.outputs):
+        return None
+    saves_inside = any(each.catalog for each in work.bindings.outputs)
+    return _without_saves(work) if saves_inside else work
+
+
+def _without_saves(call: Call) -> Call:
+    outputs = tuple([replace(each, catalog=None) for each in call.bindings.outputs])
+    return replace(call, bindings=replace(call.bindings, outputs=outputs))
