@@ -6,7 +6,8 @@ import contextlib
 import functools
 import io
 import pickle
-from collections.abc import Iterable, Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from types import MethodType
 from typing import Any
@@ -17,7 +18,10 @@ MAX_DEPTH = 3
 """How many levels of attributes are searched for the part that cannot be pickled."""
 
 MIN_SHARED_BYTES = 10_000
-"""Buffers from this size on are kept once for all pickles of a `SharedPickles`."""
+"""Buffers from this size on are kept once for all pickles of a `SharedPickles`, and smaller pickles are compressed."""
+
+RAW = -15
+"""For zlib: no header and no checksum."""
 
 
 def pickled(thing: Any) -> bytes:
@@ -36,51 +40,81 @@ def pickled_with_buffers(thing: Any) -> tuple[bytes, list[pickle.PickleBuffer]]:
     with contextlib.suppress(Exception):
         # Lambdas, local classes and others: cloudpickle can pickle them, or raises the error that says why not.
         plain = pickle.dumps(thing, protocol=5, buffer_callback=buffers.append)
-        if b"__main__" not in plain and not cloudpickle.list_registry_pickle_by_value():
+        if _is_portable(plain):
             return plain, buffers
     buffers.clear()
     return cloudpickle.dumps(thing, protocol=5, buffer_callback=buffers.append), buffers
 
 
-class SharedPickles:
-    """Pickles many objects that have parts in common: all pickles hold the same `bytes` of a part, and of a large buffer.
+def _is_portable(plain: bytes) -> bool:
+    """Whether another process can unpickle what plain pickle has written: it imports all functions and classes in it."""
+    return b"__main__" not in plain and not cloudpickle.list_registry_pickle_by_value()
 
-    A pickle that holds all these pickles so has each of them once.
+
+class SharedPickles:
+    """Pickles many objects that have much in common: all pickles hold the same `bytes` of a part, and of a large buffer.
+
+    A pickle that holds all these pickles so has each of them once. Small pickles are compressed, by what the first one of the same type has.
 
     Args:
-        parts: The parts. Each is pickled by itself; the objects hold them by identity.
+        parts: The parts, which the objects hold by identity. Each is pickled by itself, and may have parts that come before it.
     """
 
     def __init__(self, parts: Iterable[Any]) -> None:
         self._alive = list(parts)
         self._buffers: dict[bytes, bytes] = {}
+        self._first: dict[type, bytes] = {}
         self._parts: dict[int, SharedPickle] = {}
-        self._parts = {id(each): self.pickled(each) for each in self._alive}
+        for each in self._alive:
+            self._parts[id(each)] = self.pickled(each)
 
     def pickled(self, thing: Any) -> SharedPickle:
         """The object, for `unpickled`."""
-        file = io.BytesIO()
-        pickler = _SharingPickler(file, self._parts, self._buffers)
-        pickler.dump(thing)
-        return file.getvalue(), tuple(pickler.buffers), tuple(pickler.parts)
+        data, pickler = _dumped(thing, self._parts, self._buffers)
+        if len(data) >= MIN_SHARED_BYTES:
+            return data, b"", tuple(pickler.buffers), tuple(pickler.parts)
+        first = self._first.setdefault(type(thing), data)
+        compressor = zlib.compressobj(level=1, wbits=RAW, zdict=first)
+        data = compressor.compress(data) + compressor.flush()
+        return data, first, tuple(pickler.buffers), tuple(pickler.parts)
 
 
-SharedPickle = tuple[bytes, tuple[bytes, ...], tuple[Any, ...]]
-"""A pickle, the large buffers that it leaves out, and the parts, which are pickles of the same form."""
+SharedPickle = tuple[bytes, bytes, tuple[bytes, ...], tuple[Any, ...]]
+"""A pickle, the dictionary that it is compressed with, if it is, the large buffers that it leaves out, and its parts in the same form."""
 
 
 def unpickled(shared: SharedPickle) -> Any:
     """The object that a `SharedPickles` has pickled. It shares no memory with other objects that were."""
-    return _PartsUnpickler(shared).load()
+    data, first, buffers, parts = shared
+    if first:
+        data = zlib.decompressobj(wbits=RAW, zdict=first).decompress(data)
+    return _PartsUnpickler(data, buffers, parts).load()
 
 
-class _SharingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ships no types
+def _dumped(
+    thing: Any, parts: Mapping[int, SharedPickle], buffers: dict[bytes, bytes]
+) -> tuple[bytes, _SharingPickler]:
+    """The pickle, and the pickler, which has noted the parts and buffers that it has left out."""
+    file = io.BytesIO()
+    with contextlib.suppress(Exception):
+        plain = _PlainPickler(file, parts, buffers)
+        plain.dump(thing)
+        if _is_portable(file.getvalue()):
+            return file.getvalue(), plain
+    file = io.BytesIO()
+    pickler = _CloudPickler(file, parts, buffers)
+    pickler.dump(thing)
+    return file.getvalue(), pickler
+
+
+class _SharingPickler:
     """Leaves out parts and large buffers, and notes them in their order."""
 
     def __init__(
         self, file: io.BytesIO, parts: Mapping[int, SharedPickle], buffers: dict[bytes, bytes]
     ) -> None:
-        super().__init__(file, protocol=5, buffer_callback=self._is_inside)
+        options: Any = {"protocol": 5, "buffer_callback": self._is_inside}
+        super().__init__(file, **options)  # type: ignore[call-arg]  # of the pickler that comes next
         self.buffers: list[bytes] = []
         self.parts: list[SharedPickle] = []
         self._known_parts, self._known_buffers = parts, buffers
@@ -102,10 +136,16 @@ class _SharingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle
         return False
 
 
+class _PlainPickler(_SharingPickler, pickle.Pickler): ...
+
+
+class _CloudPickler(_SharingPickler, cloudpickle.Pickler): ...  # type: ignore[misc]  # cloudpickle ships no types
+
+
 class _PartsUnpickler(pickle.Unpickler):
-    def __init__(self, shared: SharedPickle) -> None:
-        data, buffers, self._parts = shared
+    def __init__(self, data: bytes, buffers: Iterable[bytes], parts: Sequence[SharedPickle]) -> None:
         super().__init__(io.BytesIO(data), buffers=map(bytearray, buffers))
+        self._parts = parts
 
     def persistent_load(self, position: Any) -> Any:
         return unpickled(self._parts[position])

@@ -8,6 +8,7 @@ from typing import Any
 from distributed.protocol import pickle
 
 from penstock import DaskRunner
+from penstock.runner.cluster.execution.exchange import with_sent_work
 from tests.benchmarks.table import Bar, Benchmark, Effort, Result, Row, shown
 from tests.benchmarks.work import add, bare, catalog, grid, ours
 
@@ -19,7 +20,7 @@ SHARED_BYTES = 1_000_000
 
 def wire(effort: Effort) -> list[Result]:
     steps = grid(20, effort.size(50, quick=5))
-    mine, theirs = RUNNER.plan(ours(steps), catalog()).graph, bare(steps)[0]
+    mine, theirs = with_sent_work(RUNNER.plan(ours(steps), catalog()).graph), bare(steps)[0]
     return [
         _compared(_sent([mine]), _sent([theirs]), len(steps)),
         _compared(_sent(mine.values()), _sent(theirs.values()), len(steps)),
@@ -28,7 +29,7 @@ def wire(effort: Effort) -> list[Result]:
 
 def shared(effort: Effort) -> list[Result]:
     steps = grid(20, effort.size(50, quick=5), add_with(bytes(SHARED_BYTES)))
-    mine, theirs = RUNNER.plan(ours(steps), catalog()).graph, bare(steps)[0]
+    mine, theirs = with_sent_work(RUNNER.plan(ours(steps), catalog()).graph), bare(steps)[0]
     return [
         _times_sent(_sent([mine]), _sent([theirs])),
         _times_sent(_sent(mine.values()), _sent(theirs.values())),

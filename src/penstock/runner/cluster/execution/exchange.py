@@ -12,7 +12,7 @@ import contextlib
 import secrets
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -121,7 +121,7 @@ def sending(client: Client, graph: Mapping[str, Any]) -> Iterator[dict[str, Any]
     sent = client.scatter(dict(in_driver), hash=False) if in_driver else {}
     with _sending_lost_inputs(client, in_driver) as requests:
         others = {key: task for key, task in graph.items() if key not in on_cluster}
-        yield _with_sent_work({**others, **in_graph, **requests})
+        yield with_sent_work({**others, **in_graph, **requests})
     del on_cluster, sent
 
 
@@ -225,8 +225,6 @@ class SentWork:
 
     __reduce__ = reduce_dataclass
     work: SharedPickle
-    task: str
-    """The task, in words."""
     node: str
     topic: str
     """Of the run's backend."""
@@ -242,18 +240,20 @@ class SentWork:
             work = unpickled(self.work)
             options = {} if hooks is None else {"hooks": hooks.open()}
         except Exception as error:  # noqa: BLE001 - raised below, where it has no context
-            add_note(error, f"Raised while {self.task} was unpickled on a worker.")
-            error_for_driver = pack_error(error, self.task, self.node)
+            worker = get_worker()
+            task = f"task {worker.get_current_task()!r} of node {self.node!r}"
+            add_note(error, f"Raised while {task} was unpickled, on {worker.address}.")
+            error_for_driver = pack_error(error, task, self.node)
         if error_for_driver is not None:
             raise error_for_driver
         return work(*values, **options)
 
     def __repr__(self) -> str:
-        return self.task
+        return f"<work of node {self.node!r}>"
 
-    def __dask_tokenize__(self) -> str:
-        """Different from other work of its run. Dask hashes each graph that it sends."""
-        return self.task
+    def __dask_tokenize__(self) -> bytes:
+        """Different from other work of its run, and short: Dask hashes each graph that it sends."""
+        return self.work[0]
 
 
 class SentHooks:
@@ -279,10 +279,14 @@ class SentHooks:
         return self._hooks
 
 
-def _with_sent_work(graph: Mapping[str, Any]) -> dict[str, Any]:
-    """The graph with a `SentWork` in each task of a node, and `SentHooks`. What is in a user's own graph stays as it is."""
+def with_sent_work(graph: Mapping[str, Any]) -> dict[str, Any]:
+    """The graph with a `SentWork` in each task of a node, and `SentHooks`. What is in a user's own graph stays as it is.
+
+    Args:
+        graph: A Dask graph.
+    """
     works = {key: work for key, task in graph.items() if isinstance(work := work_of(task), Work)}
-    pickles = SharedPickles(_shared_parts(works.values()))
+    pickles = SharedPickles(_shared_parts(list(works.values())))
     sent = {key: _sent_task(graph[key], work, pickles) for key, work in works.items()}
     hooks = {key: each for key, each in data_of(graph).items() if isinstance(each, Hooks)}
     return {
@@ -292,12 +296,13 @@ def _with_sent_work(graph: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _shared_parts(works: Iterable[Work]) -> list[Any]:
-    """What may be large and belong to several tasks: the functions of nodes, and free inputs that are sent in tasks."""
+def _shared_parts(works: Sequence[Work]) -> list[Any]:
+    """What several tasks have in common, and may be large: functions of nodes, free inputs that are sent in tasks, bindings."""
     calls = [work for work in works if isinstance(work, Call)]
-    functions = {id(call.node.func): call.node.func for call in calls}
-    inputs = {id(each): each for call in calls for each in call.bindings.inputs if each.dataset is not None}
-    return [*functions.values(), *inputs.values()]
+    bindings = list({id(call.bindings): call.bindings for call in calls}.values())
+    inputs = [each for read in bindings for each in read.inputs if each.dataset is not None]
+    parts = [*(work.context for work in works), *(call.node.func for call in calls), *inputs, *bindings]
+    return list({id(each): each for each in parts}.values())
 
 
 def _sent_task(task: Any, work: Work, pickles: SharedPickles) -> Any:
@@ -311,7 +316,6 @@ def _sent_work(work: Work, options: Mapping[str, Any], pickles: SharedPickles) -
     to_repeat = _work_to_repeat(work)
     return SentWork(
         pickles.pickled(partial(work, **options) if options else work),
-        str(work),
         work.node.name,
         getattr(work.context.backend, "topic", ""),
         to_repeat is None,
