@@ -20,6 +20,9 @@ MAX_DEPTH = 3
 MIN_SHARED_BYTES = 10_000
 """Buffers from this size on are kept once for all pickles of a `SharedPickles`, and smaller pickles are compressed."""
 
+MIN_PART_BYTES = 1_000
+"""Parts from this size on are kept once for all pickles of a `SharedPickles`."""
+
 RAW = -15
 """For zlib: no header and no checksum."""
 
@@ -54,10 +57,11 @@ def _is_portable(plain: bytes) -> bool:
 class SharedPickles:
     """Pickles many objects that have much in common: all pickles hold the same `bytes` of a part, and of a large buffer.
 
-    A pickle that holds all these pickles so has each of them once. Small pickles are compressed, by what the first one of the same type has.
+    A pickle that holds all these pickles so has each of them once. Small pickles are compressed, by what the first one of the same type has,
+    and then a small part by itself would only take time.
 
     Args:
-        parts: The parts, which the objects hold by identity. Each is pickled by itself, and may have parts that come before it.
+        parts: The parts, which the objects hold by identity.
     """
 
     def __init__(self, parts: Iterable[Any]) -> None:
@@ -65,18 +69,27 @@ class SharedPickles:
         self._buffers: dict[bytes, bytes] = {}
         self._first: dict[type, bytes] = {}
         self._parts: dict[int, SharedPickle] = {}
-        for each in self._alive:
-            self._parts[id(each)] = self.pickled(each)
+        parts_by_id = {id(each): each for each in self._alive}
+        self._parts = {key: self.pickled(each) for key, each in parts_by_id.items() if not _is_small(each)}
 
     def pickled(self, thing: Any) -> SharedPickle:
         """The object, for `unpickled`."""
-        data, pickler = _dumped(thing, self._parts, self._buffers)
-        if len(data) >= MIN_SHARED_BYTES:
-            return data, b"", tuple(pickler.buffers), tuple(pickler.parts)
-        first = self._first.setdefault(type(thing), data)
-        compressor = zlib.compressobj(level=1, wbits=RAW, zdict=first)
-        data = compressor.compress(data) + compressor.flush()
-        return data, first, tuple(pickler.buffers), tuple(pickler.parts)
+        left_out = _LeftOut(self._parts, self._buffers)
+        data = left_out.pickled(thing)
+        first = b""
+        if len(data) < MIN_SHARED_BYTES:
+            first = self._first.setdefault(type(thing), data)
+            compressor = zlib.compressobj(level=1, wbits=RAW, zdict=first)
+            data = compressor.compress(data) + compressor.flush()
+        return data, first, tuple(left_out.buffers), tuple(left_out.parts)
+
+
+def _is_small(part: Any) -> bool:
+    """Whether plain pickle writes few bytes of it, for instance the name of a function."""
+    with contextlib.suppress(Exception):
+        plain = pickle.dumps(part, protocol=5)
+        return len(plain) < MIN_PART_BYTES and _is_portable(plain)
+    return False
 
 
 SharedPickle = tuple[bytes, bytes, tuple[bytes, ...], tuple[Any, ...]]
@@ -91,42 +104,40 @@ def unpickled(shared: SharedPickle) -> Any:
     return _PartsUnpickler(data, buffers, parts).load()
 
 
-def _dumped(
-    thing: Any, parts: Mapping[int, SharedPickle], buffers: dict[bytes, bytes]
-) -> tuple[bytes, _SharingPickler]:
-    """The pickle, and the pickler, which has noted the parts and buffers that it has left out."""
-    file = io.BytesIO()
-    with contextlib.suppress(Exception):
-        plain = _PlainPickler(file, parts, buffers)
-        plain.dump(thing)
-        if _is_portable(file.getvalue()):
-            return file.getvalue(), plain
-    file = io.BytesIO()
-    pickler = _CloudPickler(file, parts, buffers)
-    pickler.dump(thing)
-    return file.getvalue(), pickler
+class _LeftOut:
+    """What a pickle leaves out, in its order."""
 
-
-class _SharingPickler:
-    """Leaves out parts and large buffers, and notes them in their order."""
-
-    def __init__(
-        self, file: io.BytesIO, parts: Mapping[int, SharedPickle], buffers: dict[bytes, bytes]
-    ) -> None:
-        options: Any = {"protocol": 5, "buffer_callback": self._is_inside}
-        super().__init__(file, **options)  # type: ignore[call-arg]  # of the pickler that comes next
+    def __init__(self, parts: Mapping[int, SharedPickle], buffers: dict[bytes, bytes]) -> None:
         self.buffers: list[bytes] = []
         self.parts: list[SharedPickle] = []
         self._known_parts, self._known_buffers = parts, buffers
 
-    def persistent_id(self, thing: Any) -> int | None:
+    def pickled(self, thing: Any) -> bytes:
+        with contextlib.suppress(Exception):
+            plain = self._dumped(_PlainPickler, thing) if self._known_parts else self._dumped_whole(thing)
+            if _is_portable(plain):
+                return plain
+        self.buffers, self.parts = [], []
+        return self._dumped(_CloudPickler, thing)
+
+    def _dumped_whole(self, thing: Any) -> bytes:
+        """In half the time, since no method of Python is called for each object."""
+        return pickle.dumps(thing, protocol=5, buffer_callback=self.is_inside)
+
+    def _dumped(self, pickler: Any, thing: Any) -> bytes:
+        file = io.BytesIO()
+        pickler(file, self).dump(thing)
+        return file.getvalue()
+
+    def position(self, thing: Any) -> int | None:
+        """The position of a part among those that are left out; None for all else."""
         part = self._known_parts.get(id(thing))
         if part is None:
             return None
         self.parts.append(part)
         return len(self.parts) - 1
 
-    def _is_inside(self, buffer: pickle.PickleBuffer) -> bool:
+    def is_inside(self, buffer: pickle.PickleBuffer) -> bool:
         """Whether the buffer is a part of the pickle: if it is small."""
         raw = buffer.raw()
         if raw.nbytes < MIN_SHARED_BYTES:
@@ -136,10 +147,22 @@ class _SharingPickler:
         return False
 
 
-class _PlainPickler(_SharingPickler, pickle.Pickler): ...
+class _PlainPickler(pickle.Pickler):
+    def __init__(self, file: io.BytesIO, left_out: _LeftOut) -> None:
+        super().__init__(file, protocol=5, buffer_callback=left_out.is_inside)
+        self._left_out = left_out
+
+    def persistent_id(self, thing: Any) -> int | None:
+        return self._left_out.position(thing)
 
 
-class _CloudPickler(_SharingPickler, cloudpickle.Pickler): ...  # type: ignore[misc]  # cloudpickle ships no types
+class _CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ships no types
+    def __init__(self, file: io.BytesIO, left_out: _LeftOut) -> None:
+        super().__init__(file, protocol=5, buffer_callback=left_out.is_inside)
+        self._left_out = left_out
+
+    def persistent_id(self, thing: Any) -> int | None:
+        return self._left_out.position(thing)
 
 
 class _PartsUnpickler(pickle.Unpickler):

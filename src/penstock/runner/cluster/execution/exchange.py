@@ -12,7 +12,7 @@ import contextlib
 import secrets
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -286,7 +286,7 @@ def with_sent_work(graph: Mapping[str, Any]) -> dict[str, Any]:
         graph: A Dask graph.
     """
     works = {key: work for key, task in graph.items() if isinstance(work := work_of(task), Work)}
-    pickles = SharedPickles(_shared_parts(list(works.values())))
+    pickles = SharedPickles(_shared_parts(works.values()))
     sent = {key: _sent_task(graph[key], work, pickles) for key, work in works.items()}
     hooks = {key: each for key, each in data_of(graph).items() if isinstance(each, Hooks)}
     return {
@@ -296,13 +296,11 @@ def with_sent_work(graph: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _shared_parts(works: Sequence[Work]) -> list[Any]:
-    """What several tasks have in common, and may be large: functions of nodes, free inputs that are sent in tasks, bindings."""
+def _shared_parts(works: Iterable[Work]) -> list[Any]:
+    """What may be large and belong to several tasks: the functions of nodes, and free inputs that are sent in tasks."""
     calls = [work for work in works if isinstance(work, Call)]
-    bindings = list({id(call.bindings): call.bindings for call in calls}.values())
-    inputs = [each for read in bindings for each in read.inputs if each.dataset is not None]
-    parts = [*(work.context for work in works), *(call.node.func for call in calls), *inputs, *bindings]
-    return list({id(each): each for each in parts}.values())
+    inputs = [each for call in calls for each in call.bindings.inputs if each.dataset is not None]
+    return [*(call.node.func for call in calls), *inputs]
 
 
 def _sent_task(task: Any, work: Work, pickles: SharedPickles) -> Any:
