@@ -1,7 +1,6 @@
 """Bindings: how a node's task gets each input of the node, and what it does with each output.
 
-A binding has no name: bindings stand in the order of the node's datasets. So most nodes of a run share theirs, and on a cluster
-they are sent once for all of these nodes.
+A binding has no name: bindings stand in the order of the node's datasets. So most nodes of a run share theirs.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from penstock.errors import DatasetError
 from penstock.io import CachedDataset, DataCatalog, MemoryDataset, TextDataset
 from penstock.pipeline import node, pipeline
 from penstock.testing.base import RunnerPromises
@@ -153,6 +154,20 @@ class StorePromises(RunnerPromises):
         runner.run(nodes, catalog)
 
         assert diary.kinds() == ["save stored", "saved stored", "child"]
+
+    @pytest.mark.parametrize("failing", ["a", "b", "c"])
+    def test_the_error_of_a_save_ends_the_run_whatever_else_its_node_saves(
+        self, runner: Any, diary: Diary, failing: str
+    ) -> None:
+        """Saves that wait for the one that failed are not done, and say nothing."""
+        full = OSError("the disk is full")
+        catalog = DataCatalog(
+            {name: DiaryDataset(name, diary, save_error=full if name == failing else None) for name in "abc"}
+        )
+        nodes = pipeline([node(lambda: (1, 2, 3), None, ["a", "b", "c"], name="make")])
+
+        with pytest.raises(DatasetError, match="the disk is full"):
+            runner.run(nodes, catalog)
 
     def test_a_node_starts_after_the_producer_of_another_format_of_its_input(
         self, runner: Any, diary: Diary

@@ -258,12 +258,18 @@ class RunExecutor:
 
 
 def _do_together(execute: Callable[..., Any], tasks: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Called in a worker: do the tasks one after the other, up to the first that fails. The third item of a result says so."""
+    """Called in a worker: do the tasks one after the other, up to the first that fails.
+
+    Returns:
+        For each task its key, its result, and whether that is an error. All after the first that fails have its error: Dask may look at
+        any of them first.
+    """
     results: list[tuple[Any, ...]] = []
-    for task in tasks:
-        results += execute([task])
-        if results[-1][2]:
-            break
+    for number, task in enumerate(tasks):
+        [(key, result, has_failed)] = execute([task])
+        if has_failed:
+            return results + [(each, result, True) for each, *_ in tasks[number:]]
+        results.append((key, result, False))
     return results
 
 

@@ -239,7 +239,7 @@ class SentWork:
         try:
             work = unpickled(self.work)
             options = {} if hooks is None else {"hooks": hooks.open()}
-        except Exception as error:  # noqa: BLE001 - raised below, where it has no context
+        except BaseException as error:  # noqa: BLE001 - raised below, where it has no context; an exit would end the worker
             worker = get_worker()
             task = f"task {worker.get_current_task()!r} of node {self.node!r}"
             add_note(error, f"Raised while {task} was unpickled, on {worker.address}.")
