@@ -130,17 +130,18 @@ def test_large_data_is_not_copied_for_the_answer():
 
 
 def test_a_pickle_of_all_pickles_has_what_they_share_once():
-    """A function of a notebook is sent with the arrays that it uses, and so is the next function that uses them."""
+    """Functions of a notebook are sent with the arrays that they use."""
     np = pytest.importorskip("numpy")
     parameters, heights = {"text": "x" * 100_000}, np.arange(50_000)
-    tasks = [[lambda: int(heights.sum()), parameters, number] for number in range(20)]
-    pickles = SharedPickles([parameters])
+    functions = [lambda: int(heights.sum()), lambda: int(heights.max())]
+    tasks = [[functions[number % 2], parameters, number] for number in range(20)]
+    pickles = SharedPickles([parameters, *functions])
 
     sent = [pickles.pickled(task) for task in tasks]
 
     assert len(pickle.dumps(sent, protocol=5)) < 1.1 * (heights.nbytes + 100_000) + 20 * 2_000
     for number, each in enumerate(map(unpickled, sent)):
-        assert (each[0](), each[1:]) == (heights.sum(), [parameters, number])
+        assert (each[0](), each[1:]) == (functions[number % 2](), [parameters, number])
 
 
 def test_what_was_unpickled_is_apart_and_can_be_written_to():
@@ -154,6 +155,26 @@ def test_what_was_unpickled_is_apart_and_can_be_written_to():
 
     assert second == {"level": [1]}
     assert other[0] == 0
+
+
+def test_a_part_that_stands_twice_is_one_object():
+    part = ["x" * 2_000]
+
+    first, second = unpickled(SharedPickles([part]).pickled([part, (part,)]))
+
+    assert second[0] is first
+
+
+def test_functions_of_a_script_share_its_variables():
+    """One that is the function of a node, and one that a dataset of the node uses."""
+    script = {"__name__": "__main__"}
+    exec("SEEN = []\ndef add(x): SEEN.append(x)\ndef seen(): return SEEN", script)
+    pickles = SharedPickles([script["add"]])
+
+    add, seen = unpickled(pickles.pickled([script["add"], script["seen"]]))
+    add(1)
+
+    assert seen() == [1]
 
 
 @given(things=st.lists(PLAIN), numbers=st.sets(st.integers(0, 5)))

@@ -7,7 +7,7 @@ import functools
 import io
 import pickle
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from types import MethodType
 from typing import Any
@@ -110,23 +110,25 @@ class _LeftOut:
     def __init__(self, parts: Mapping[int, SharedPickle], buffers: dict[bytes, bytes]) -> None:
         self.buffers: list[bytes] = []
         self.parts: list[SharedPickle] = []
+        self._positions: dict[int, int] = {}
         self._known_parts, self._known_buffers = parts, buffers
 
     def pickled(self, thing: Any) -> bytes:
         with contextlib.suppress(Exception):
-            plain = self._dumped(_PlainPickler, thing) if self._known_parts else self._dumped_whole(thing)
+            # The function takes half the time: it calls no method of Python for each object.
+            plain = self._without_parts(thing) if self._known_parts else self._whole(pickle.dumps, thing)
             if _is_portable(plain):
                 return plain
         self.buffers, self.parts = [], []
-        return self._dumped(_CloudPickler, thing)
+        # With its parts: functions and classes of one module that are written by value share its variables only inside of one pickle.
+        return self._whole(cloudpickle.dumps, thing)
 
-    def _dumped_whole(self, thing: Any) -> bytes:
-        """In half the time, since no method of Python is called for each object."""
-        return pickle.dumps(thing, protocol=5, buffer_callback=self.is_inside)
+    def _whole(self, dumps: Callable[..., bytes], thing: Any) -> bytes:
+        return dumps(thing, protocol=5, buffer_callback=self.is_inside)
 
-    def _dumped(self, pickler: Any, thing: Any) -> bytes:
+    def _without_parts(self, thing: Any) -> bytes:
         file = io.BytesIO()
-        pickler(file, self).dump(thing)
+        _PartsPickler(file, self).dump(thing)
         return file.getvalue()
 
     def position(self, thing: Any) -> int | None:
@@ -134,8 +136,10 @@ class _LeftOut:
         part = self._known_parts.get(id(thing))
         if part is None:
             return None
-        self.parts.append(part)
-        return len(self.parts) - 1
+        position = self._positions.setdefault(id(thing), len(self.parts))
+        if position == len(self.parts):
+            self.parts.append(part)
+        return position
 
     def is_inside(self, buffer: pickle.PickleBuffer) -> bool:
         """Whether the buffer is a part of the pickle: if it is small."""
@@ -147,16 +151,7 @@ class _LeftOut:
         return False
 
 
-class _PlainPickler(pickle.Pickler):
-    def __init__(self, file: io.BytesIO, left_out: _LeftOut) -> None:
-        super().__init__(file, protocol=5, buffer_callback=left_out.is_inside)
-        self._left_out = left_out
-
-    def persistent_id(self, thing: Any) -> int | None:
-        return self._left_out.position(thing)
-
-
-class _CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ships no types
+class _PartsPickler(pickle.Pickler):
     def __init__(self, file: io.BytesIO, left_out: _LeftOut) -> None:
         super().__init__(file, protocol=5, buffer_callback=left_out.is_inside)
         self._left_out = left_out
@@ -169,9 +164,13 @@ class _PartsUnpickler(pickle.Unpickler):
     def __init__(self, data: bytes, buffers: Iterable[bytes], parts: Sequence[SharedPickle]) -> None:
         super().__init__(io.BytesIO(data), buffers=map(bytearray, buffers))
         self._parts = parts
+        self._loaded: dict[int, Any] = {}
 
-    def persistent_load(self, position: Any) -> Any:
-        return unpickled(self._parts[position])
+    def persistent_load(self, position: int) -> Any:
+        # A part that stands in several places is one object.
+        if position not in self._loaded:
+            self._loaded[position] = unpickled(self._parts[position])
+        return self._loaded[position]
 
 
 def why_not_sendable(thing: Any) -> str | None:

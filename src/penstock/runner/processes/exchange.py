@@ -83,7 +83,8 @@ class DriverExchange:
         followers = self.followers[key] = self._hand_outs.followers(key) if key else []
         sent = {key: (task, handles), **{each: self._hand_outs.task_and_handles(each) for each in followers}}
         tasks = pickled([(*each, key, self._hand_outs.stays(key, sent)) for key, each in sent.items()])
-        return pickle.dumps((str(work_of(task) or key), tasks), protocol=5)
+        work = work_of(task)
+        return pickle.dumps((str(work or key), _node_name(work), tasks), protocol=5)
 
     def loads(self, dumped: bytes) -> Any:
         """The handle of a result. Before that, the log records of the node are delivered, and then its events."""
@@ -202,13 +203,13 @@ class WorkerExchange:
         return handle
 
 
-def _unpickled(task: str, tasks: bytes) -> list[tuple[Any, ...]]:
-    """The tasks of a hand-out. What a user's class raises here gets a note that names the first of them."""
+def _unpickled(task: str, node: str, tasks: bytes) -> list[tuple[Any, ...]]:
+    """The tasks of a hand-out. What a user's class raises here gets a note that names the first of them, which is of the node."""
     try:
         sent: list[tuple[Any, ...]] = pickle.loads(tasks)
     except Exception as error:
         add_note(error, f"Raised while {task} was unpickled in a worker process.")
-        raise pack_error(error, task) from error
+        raise pack_error(error, task, node) from error
     return sent
 
 

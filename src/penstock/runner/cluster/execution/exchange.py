@@ -251,9 +251,10 @@ class SentWork:
     def __repr__(self) -> str:
         return f"<work of node {self.node!r}>"
 
-    def __dask_tokenize__(self) -> bytes:
+    def __dask_tokenize__(self) -> tuple[bytes, bytes]:
         """Different from other work of its run, and short: Dask hashes each graph that it sends."""
-        return self.work[0]
+        data, first, *_ = self.work
+        return data, first
 
 
 class SentHooks:
@@ -299,7 +300,7 @@ def with_sent_work(graph: Mapping[str, Any]) -> dict[str, Any]:
 def _shared_parts(works: Iterable[Work]) -> list[Any]:
     """What may be large and belong to several tasks: the functions of nodes, and free inputs that are sent in tasks."""
     calls = [work for work in works if isinstance(work, Call)]
-    inputs = [each for call in calls for each in call.bindings.inputs if each.dataset is not None]
+    inputs = [each.dataset for call in calls for each in call.bindings.inputs if each.dataset is not None]
     return [*(call.node.func for call in calls), *inputs]
 
 
