@@ -27,10 +27,16 @@ here = pipeline([node(lambda x: os.getpid(), "x", "process", name="tell")])
 def catalog():
     return DataCatalog({"x": MemoryDataset(1)})
 
+def command(process):
+    \"\"\"The command line; empty for a process that has ended since it was found.\"\"\"
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
 def workers():
     \"\"\"The worker processes that there are; loky has one beside them, which keeps an account of its files.\"\"\"
-    children = psutil.Process().children()
-    return {each.pid for each in children if "loky.backend.popen_loky" in " ".join(each.cmdline())}
+    return {each.pid for each in psutil.Process().children() if "loky.backend.popen_loky" in command(each)}
 
 def none_is_left():
     deadline = time.monotonic() + 60
