@@ -87,12 +87,8 @@ class ImportFailure:
         return f"cannot import {self.module} ({self.reason}){package}"
 
 
-def import_failures(modules: Iterable[str]) -> list[ImportFailure]:
-    """Import modules, on a worker.
-
-    Args:
-        modules: Their names.
-    """
+def _import_failures(modules: Iterable[str]) -> list[ImportFailure]:
+    """Import modules; gives those that cannot be imported, each with the reason."""
     failures = []
     for module in modules:
         try:
@@ -198,7 +194,7 @@ def import_and_compare(
         the driver expects a module.
     """
     _LOADED.look()
-    failures = import_failures(modules)
+    failures = _import_failures(modules)
     packages = {*map(_top, expected)}
     loaded = {
         name: source

@@ -67,10 +67,10 @@ class SharedPickles:
     def __init__(self, parts: Iterable[Any]) -> None:
         self._alive = list(parts)
         self._buffers: dict[bytes, bytes] = {}
-        self._first: dict[type, bytes] = {}
+        self._first_by_type: dict[type, bytes] = {}
         self._parts: dict[int, SharedPickle] = {}
-        parts_by_id = {id(each): each for each in self._alive}
-        self._parts = {key: self.pickled(each) for key, each in parts_by_id.items() if not _is_small(each)}
+        part_by_id = {id(each): each for each in self._alive}
+        self._parts = {key: self.pickled(each) for key, each in part_by_id.items() if not _is_small(each)}
 
     def pickled(self, thing: Any) -> SharedPickle:
         """The object, for `unpickled`."""
@@ -78,7 +78,7 @@ class SharedPickles:
         data = left_out.pickled(thing)
         first = b""
         if len(data) < MIN_SHARED_BYTES:
-            first = self._first.setdefault(type(thing), data)
+            first = self._first_by_type.setdefault(type(thing), data)
             compressor = zlib.compressobj(level=1, wbits=RAW, zdict=first)
             data = compressor.compress(data) + compressor.flush()
         return data, first, tuple(left_out.buffers), tuple(left_out.parts)
@@ -86,9 +86,11 @@ class SharedPickles:
 
 def _is_small(part: Any) -> bool:
     """Whether plain pickle writes few bytes of it, for instance the name of a function."""
+    buffers: list[pickle.PickleBuffer] = []
     with contextlib.suppress(Exception):
-        plain = pickle.dumps(part, protocol=5)
-        return len(plain) < MIN_PART_BYTES and _is_portable(plain)
+        plain = pickle.dumps(part, protocol=5, buffer_callback=buffers.append)
+        size = len(plain) + sum(each.raw().nbytes for each in buffers)
+        return size < MIN_PART_BYTES and _is_portable(plain)
     return False
 
 

@@ -92,7 +92,7 @@ class Project:
             ClusterError: The package, or a package that it needs, cannot be imported here.
         """
         with _lock:
-            if not self.make_importable() and _entered.get(self.package) == self.fingerprint:
+            if not self._make_importable() and _entered.get(self.package) == self.fingerprint:
                 return
             try:
                 importlib.import_module(self.package)
@@ -108,21 +108,20 @@ class Project:
     def __str__(self) -> str:
         return f"package {self.package!r} in {self.source}"
 
-    def make_importable(self) -> bool:
+    def _make_importable(self) -> bool:
         """Put the source folder first in `sys.path`, and forget modules of an older source, or of another project.
 
         Returns:
             Whether this process had other modules until now.
         """
-        with _lock:
-            older = [_placed.get(module, ("", "")) for module in self.modules]
-            if all(fingerprint == self.fingerprint for fingerprint, _ in older):
-                return False
-            for _, folder in older:
-                _remove_from_path(folder)
-            self._place()
-            _forget_modules(self.modules)
-            return True
+        older = [_placed.get(module, ("", "")) for module in self.modules]
+        if all(fingerprint == self.fingerprint for fingerprint, _ in older):
+            return False
+        for _, folder in older:
+            _remove_from_path(folder)
+        self._place()
+        _forget_modules(self.modules)
+        return True
 
     def _place(self) -> None:
         folder = str(self._folder()) if self.fingerprint else ""

@@ -7,7 +7,7 @@ import os
 import pickle
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import cloudpickle
 
@@ -204,6 +204,11 @@ class CountsUp(Exception):  # noqa: N818 - a user's exception is named as the us
 def fail(*_: Data) -> Data:
     """Raise a `ValueError`."""
     raise ValueError("too many turbines")
+
+
+def refuse() -> NoReturn:
+    """What an object that cannot be unpickled has in its pickle: it raises an `OSError`."""
+    raise OSError("no such device")
 
 
 def add_one(number: int) -> int:

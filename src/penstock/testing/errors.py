@@ -7,7 +7,7 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
@@ -16,7 +16,7 @@ from penstock.hooks import create_hook_manager, hook_impl
 from penstock.io import DataCatalog, MemoryDataset, PickleDataset
 from penstock.pipeline import node, pipeline
 from penstock.testing.base import RunnerPromises
-from penstock.testing.diary import CountsUp, Diary, DiaryDataset, add_one, fail
+from penstock.testing.diary import CountsUp, Diary, DiaryDataset, add_one, fail, refuse
 
 
 def _shown(error: BaseException) -> list[tuple[str, str | None, str]]:
@@ -372,16 +372,12 @@ class _Refusing:
     def before_node_run(self) -> None: ...
 
     def __reduce__(self) -> Any:
-        return _refuse, ()
+        return refuse, ()
 
 
 class _RefusingDataset(PickleDataset):
     def __reduce__(self) -> Any:
-        return _refuse, ()
-
-
-def _refuse() -> NoReturn:
-    raise OSError("no such device")
+        return refuse, ()
 
 
 def notes_of(error: BaseException) -> list[str]:

@@ -13,7 +13,7 @@ from penstock.hooks import create_hook_manager
 from penstock.io import CachedDataset, DataCatalog, TextDataset
 from penstock.pipeline import node, pipeline
 from penstock.testing.base import RunnerPromises
-from penstock.testing.diary import Diary, Recorder
+from penstock.testing.diary import Diary, Recorder, refuse
 
 
 class Lines(TextDataset):
@@ -43,11 +43,7 @@ class HomeOnly:
         return iter(self.lines)
 
     def __reduce__(self) -> Any:
-        return _refuse, ()
-
-
-def _refuse() -> NoReturn:
-    raise OSError("no connection")
+        return refuse, ()
 
 
 class Queries(TextDataset):

@@ -306,8 +306,8 @@ def _shared_parts(works: Iterable[Work]) -> list[Any]:
 
 def _sent_task(task: Any, work: Work, pickles: SharedPickles) -> Any:
     """The task with a `SentWork`. References stay outside, where Dask finds them."""
-    hooks = {name: each for name, each in task.kwargs.items() if name == "hooks"}
-    options = {name: each for name, each in task.kwargs.items() if name != "hooks"}
+    options = dict(task.kwargs)
+    hooks = {"hooks": options.pop("hooks")} if "hooks" in options else {}
     return new_task(task.key, _sent_work(work, options, pickles), *task.args, **hooks)
 
 
